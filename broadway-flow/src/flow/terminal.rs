@@ -7,12 +7,12 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use broadway_core::stage::{EventStream, Output};
+use broadway_core::stage::{End, EventStream, Output};
 use futures_util::{Stream, StreamExt};
 
 use super::Flow;
 use crate::{
-    FlowError, Report, RunFlowError, RunningFlow,
+    FlowError, FlowErrorKind, Report, RunFlowError, RunningFlow,
     chain::Chain,
     flow::boundary::RoundRobin,
     graph::Segment,
@@ -105,8 +105,12 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
         let (output, running) = self.into_stages().await?;
         let events = output
             .stream()
-            .map_err(|error| FlowError::new("into_stream", crate::FlowErrorKind::Stage, error))?;
-        Ok(FlowStream { events, running })
+            .map_err(|error| FlowError::new("into_stream", FlowErrorKind::Stage, error))?;
+        Ok(FlowStream {
+            events,
+            running,
+            is_over: false,
+        })
     }
 }
 
@@ -126,6 +130,22 @@ pub(crate) async fn start_last(
 pub struct FlowStream<T> {
     events: EventStream<T>,
     running: RunningFlow,
+    /// Whether all items are out, the error included.
+    is_over: bool,
+}
+
+impl<T: Send + 'static> FlowStream<T> {
+    /// Takes the failure of the flow, once. A source may have failed that only its stage knows of.
+    fn failure(&mut self) -> Option<FlowError> {
+        if std::mem::replace(&mut self.is_over, true) {
+            return None;
+        }
+        let of_stage = |end: &End| {
+            let failure = end.failure()?;
+            Some(FlowError::new(failure.stage(), FlowErrorKind::Stage, failure.clone()))
+        };
+        self.running.take_failure().or_else(|| self.events.end().and_then(of_stage))
+    }
 }
 
 impl<T: Send + 'static> Stream for FlowStream<T> {
@@ -135,7 +155,7 @@ impl<T: Send + 'static> Stream for FlowStream<T> {
         if let Some(event) = ready!(self.events.poll_next_unpin(cx)) {
             return Poll::Ready(Some(Ok(event)));
         }
-        Poll::Ready(self.running.take_failure().map(Err))
+        Poll::Ready(self.failure().map(Err))
     }
 }
 

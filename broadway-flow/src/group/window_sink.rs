@@ -20,6 +20,8 @@ use crate::{
 pub(crate) struct WindowSink<K, T, A: Aggregate<T>, S: Shape<K, A::Output>, D> {
     state: WindowState<T, K, A>,
     watermark: Timestamp,
+    /// When its period is over, if it has one: other operators of the worker may need ticks more often.
+    due: Option<i64>,
     late: LateEvents<K, T>,
     meter: Meter,
     seat: Seat,
@@ -36,13 +38,17 @@ where
     D: Durability<T, K, A>,
 {
     pub(crate) fn new(
-        state: WindowState<T, K, A>,
+        mut state: WindowState<T, K, A>,
         late: LateOutput<K, T>,
         info: Arc<OperatorInfo>,
         seat: &Seat,
         next: Box<dyn Sink<S::Out>>,
     ) -> Self {
+        // Begins the first period. The first tick of the worker comes at its end.
+        let now = seat.state.now();
+        state.tick(now, &mut |_| {});
         Self {
+            due: state.next_tick().map(|period| now.saturating_add(period)),
             state,
             watermark: Timestamp::MIN,
             late: LateEvents::new(late),
@@ -95,6 +101,20 @@ where
         Ok(())
     }
 
+    /// Passes a tick on at the end of each of its periods.
+    fn tick(&mut self, now: i64) -> Pushed {
+        let (Some(due), Some(period)) = (self.due, self.state.next_tick()) else {
+            return Ok(());
+        };
+        if now < due {
+            return Ok(());
+        }
+        // Not from now on: a tick that comes late does not move the periods behind it.
+        let missed = (now - due) / period;
+        self.due = Some(due.saturating_add(period.saturating_mul(missed + 1)));
+        self.change(self.watermark, |state, mut emit| state.tick(now, &mut emit))
+    }
+
     fn load(&mut self, saved: &[SavedState]) -> Pushed {
         let (worker, workers) = (self.seat.worker, self.seat.workers);
         for state in saved {
@@ -131,7 +151,7 @@ where
             }
             Signal::Tick(now) => {
                 let now = *now;
-                self.change(self.watermark, |state, mut emit| state.tick(now, &mut emit))?;
+                self.tick(now)?;
             }
             Signal::TickPeriod(period) => {
                 let own = self.state.next_tick();

@@ -102,7 +102,8 @@ impl<T: Send + 'static> ProducerConsumer for Pack<T> {
             // Workers outlive an input that is shut down, so the flow would never end.
             (end, None) => {
                 let error = FlowError::new(name, FlowErrorKind::Stopped, end.to_string());
-                self.state.fail(error);
+                self.state.fail(error.clone());
+                return Err(error.into());
             }
         }
         Ok(())

@@ -49,3 +49,47 @@ async fn a_panic_of_each_function_names_the_operator() {
     let error = flow(|_, _, _| {}, |_| panic!("finish")).await.unwrap_err();
     assert_eq!(error.to_string(), "emit_and_reduce \"sums\" panicked: finish");
 }
+
+#[tokio::test]
+async fn every_element_of_a_flat_map_is_emitted_and_reduced() {
+    let flow = Flow::from_iters([1..=3, 4..=6]).workers(1).flat_map(|n| [n, n * 10]);
+    let flow = flow.emit_and_reduce(
+        || 0,
+        |sum, n, emitted| {
+            *sum += n;
+            emitted.push(n);
+        },
+        |sum| [sum],
+    );
+    let mut all = flow.collect().await.unwrap();
+    assert_eq!(all.pop(), Some(231));
+    all.sort_unstable();
+    assert_eq!(all, [1, 2, 3, 4, 5, 6, 10, 20, 30, 40, 50, 60]);
+}
+
+#[tokio::test]
+async fn lists_can_slide_over_the_events() {
+    let flow = Flow::from_iter(1..=5).workers(1).emit_and_reduce(
+        Vec::new,
+        |last: &mut Vec<i32>, n, emitted| {
+            last.push(n);
+            if last.len() > 3 {
+                last.remove(0);
+            }
+            if last.len() == 3 {
+                emitted.push(last.clone());
+            }
+        },
+        |last| [last],
+    );
+    let lists = flow.collect().await.unwrap();
+    assert_eq!(lists, [[1, 2, 3], [2, 3, 4], [3, 4, 5], [3, 4, 5]]);
+}
+
+#[tokio::test]
+async fn a_departition_gets_the_events_on_the_way_and_those_of_the_end() {
+    let flow = Flow::from_iters([0..500_u64, 500..1_000]).workers(3);
+    let flow = flow.emit_and_reduce(|| 0, |n, event, emitted| (*n += 1, emitted.push(event)).1, |n| [n]);
+    let sum = flow.departition_all(|| 0, |sum, n| *sum += n).collect().await.unwrap();
+    assert_eq!(sum, [(0..1_000).sum::<u64>() + 1_000]);
+}

@@ -3,16 +3,30 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod acked;
-mod lines;
+mod batches;
+mod counts;
 mod departition;
 mod emit_and_reduce;
+mod ends;
+mod failures;
+mod feed;
+mod fixed;
 mod joins;
+mod lateness;
+mod lines;
 mod mapping;
-mod shards;
+mod pairs;
+mod partition;
+mod periodic;
 mod plan;
 mod progress;
+mod reduce;
+mod sessions;
+mod shards;
 mod sources;
 mod take_sort;
 mod through;
+mod triggers;
 mod uniq;
+mod whole;
 mod windows;

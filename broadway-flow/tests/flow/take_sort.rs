@@ -75,3 +75,17 @@ proptest! {
         prop_assert_eq!(runtime.block_on(flow.collect()).unwrap(), [expected]);
     }
 }
+
+#[tokio::test]
+async fn the_most_frequent_keys_come_first() {
+    let letters = Flow::from_iter("mississippi rivers".chars()).partition(|letter| *letter).workers(3);
+    let counts = letters.count().take_sort(2, |a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+    assert_eq!(counts.collect().await.unwrap(), [[('i', 5), ('s', 5)]]);
+}
+
+#[tokio::test]
+async fn a_list_that_is_emitted_early_repeats_no_event() {
+    let flow = Flow::from_iter([5, 1, 4, 2, 3]).workers(1).window(Windows::global().trigger_every(2));
+    let lists = flow.take_sort(3, Ord::cmp).map(|list| list.value).collect().await.unwrap();
+    assert_eq!(lists, [vec![1, 5], vec![1, 2, 4], vec![1, 2, 3]]);
+}

@@ -125,3 +125,19 @@ proptest! {
         prop_assert_eq!(first, expected);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_first_event_of_a_key_is_emitted_at_once_and_in_order() {
+    let parts = vec![vec![13, 21, 23, 31], vec![42, 33, 11, 52]];
+    let began = tokio::time::Instant::now();
+    let first = crate::feed::in_parts(parts).workers(1).uniq_by(|n| n % 10, 100).workers(1);
+    let first = first.map(move |n| (n, began.elapsed() < s(1)));
+    assert_eq!(first.collect().await.unwrap(), [(13, true), (21, true), (42, false)]);
+}
+
+#[tokio::test]
+async fn an_endless_flow_has_first_events_as_they_come() {
+    let flow = Flow::from_iter((0_u64..).map(|n| n / 100)).workers(1).uniq(1_000_000).workers(1);
+    let taken = flow.into_stream().await.unwrap().take(5).map(Result::unwrap);
+    assert_eq!(taken.collect::<Vec<_>>().await, [0, 1, 2, 3, 4]);
+}
