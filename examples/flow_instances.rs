@@ -24,8 +24,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    env,
-    fmt,
+    env, fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -112,7 +111,7 @@ impl Topics {
         let publisher = KafkaPublisher::topic(topic)
             .brokers(&self.broker)
             .create_if_missing(NewTopic::partitions(PARTITIONS));
-        Ok(publisher.open().await?)
+        publisher.open().await
     }
 
     fn source(&self, topic: &str, group: &str) -> Kafka {
@@ -141,13 +140,15 @@ async fn run(name: &str, topics: &Topics) -> Result<(), BoxError> {
     let by_user = topics.source(&topics.by_user, &topics.by_user);
     let by_user = FlowSource::new(by_user)
         .positions(|record| (partition(record), record.offset().unsigned_abs()));
-    // A partition of views may fall behind, such as that of an instance that was killed. It holds the watermark back, so its views are not late.
+    // A partition of views may fall behind, such as one whose instance was killed. It holds the watermark back, so its views are not late.
     let times = EventTime::new(|keyed: &Keyed| Timestamp::from_millis(keyed.view.at_ms))
         .disorder(DISORDER)
         .inputs(|keyed| keyed.from)
         .expect_inputs(0..u64::from(PARTITIONS));
     let mut running = Flow::from_source(topics.source(&topics.views, &topics.views))
         .name(name)
+        // Several workers would change the order within a partition, and a backlog would come more out of order than `DISORDER`.
+        .workers(1)
         .try_map(|record| {
             let view = serde_json::from_slice(record.payload())?;
             let from = partition(&record);
@@ -168,7 +169,9 @@ async fn run(name: &str, topics: &Topics) -> Result<(), BoxError> {
             ids.insert(keyed.view.id);
         })
         .map(count)
-        .into_publisher(topics.publisher(&topics.counts).await?, |count| message(count.user, &count))
+        .into_publisher(topics.publisher(&topics.counts).await?, |count| {
+            message(count.user, &count)
+        })
         .await?;
     println!("{name} runs");
     tokio::select! {
@@ -198,12 +201,22 @@ async fn produce(views: u64, topics: &Topics) -> Result<(), BoxError> {
     for first in (0..views).step_by(50) {
         ticks.tick().await;
         let ids = first..(first + 50).min(views);
-        let messages = ids.map(View::numbered).map(|view| message(view.page, &view)).collect();
+        let messages = ids
+            .map(View::numbered)
+            .map(|view| message(view.page, &view))
+            .collect();
         // Fails with the first unconfirmed message, if any.
-        publisher.publish(messages).await.into_iter().collect::<Result<(), _>>()?;
+        publisher
+            .publish(messages)
+            .await
+            .into_iter()
+            .collect::<Result<(), _>>()?;
+        let published = (first + 50).min(views);
+        if published % 1_000 == 0 || published == views {
+            println!("published {published} of {views} views");
+        }
     }
     publisher.close().await?;
-    println!("published {views} views");
     Ok(())
 }
 
@@ -234,7 +247,9 @@ impl Verdict {
         let (mut seen, mut wrong, mut repeated) = (HashSet::new(), 0, 0);
         for count in counts {
             let window = (count.start_ms, count.user);
-            let Some(views) = expected.get(&window) else { continue };
+            let Some(views) = expected.get(&window) else {
+                continue;
+            };
             wrong += usize::from(*views != count.views);
             repeated += usize::from(!seen.insert(window));
         }
@@ -255,7 +270,10 @@ impl fmt::Display for Verdict {
             wrong,
             repeated,
         } = self;
-        write!(f, "{expected} counts: {missing} missing, {wrong} wrong, {repeated} repeated")
+        write!(
+            f,
+            "{expected} counts: {missing} missing, {wrong} wrong, {repeated} repeated"
+        )
     }
 }
 
@@ -266,7 +284,9 @@ async fn check(views: u64, topics: &Topics) -> Result<(), BoxError> {
     let out = Arc::clone(&counts);
     let handler = handler_fn(move |message: &mut Message<KafkaRecord>| {
         let count: Count = serde_json::from_slice(message.data().payload())?;
-        out.lock().unwrap_or_else(PoisonError::into_inner).push(count);
+        out.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(count);
         Ok(())
     });
     let group = format!("{}-check", topics.counts);

@@ -29,7 +29,11 @@ struct Reading {
 /// Reads `772,cellar,14.0`.
 fn reading(line: &str) -> Result<Reading, BoxError> {
     let mut fields = line.split(',');
-    let mut next = || fields.next().ok_or_else(|| format!("a field is missing: {line}"));
+    let mut next = || {
+        fields
+            .next()
+            .ok_or_else(|| format!("a field is missing: {line}"))
+    };
     Ok(Reading {
         at: Timestamp::from_millis(next()?.parse()?),
         sensor: next()?.to_owned(),
@@ -85,7 +89,7 @@ async fn main() -> Result<(), BoxError> {
         .event_time(times)
         .partition(|reading| reading.sensor.clone())
         .window(Windows::fixed(MINUTE).lateness(2 * MINUTE))
-        .on_late(print_late)
+        .on_late(|late| print_late(&late))
         .reduce(|| Range::EMPTY, |range, reading| range.add(reading.celsius))
         .collect()
         .await?;
@@ -93,7 +97,7 @@ async fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-fn print_late(late: Late<String, Reading>) {
+fn print_late(late: &Late<String, Reading>) {
     let (seconds, celsius) = (late.time.as_millis() / 1_000, late.event.celsius);
     println!("too late: {} at {seconds} s, {celsius:.1} °C", late.key);
 }
@@ -105,12 +109,19 @@ fn print(results: Vec<SensorResult>) {
         let start = result.start().expect("fixed windows have a start");
         let (sensor, range) = result.value;
         // The result of a late reading replaces the one before.
-        let mark = if result.firing == Firing::Late { "*" } else { "" };
+        let mark = if result.firing == Firing::Late {
+            "*"
+        } else {
+            ""
+        };
         let minute = minutes.entry(start.as_millis() / 60_000).or_default();
         minute.insert(sensor, format!("{range}{mark}"));
     }
     for (minute, sensors) in minutes {
-        let columns: Vec<_> = sensors.iter().map(|(sensor, range)| format!("{sensor} {range:<22}")).collect();
+        let columns: Vec<_> = sensors
+            .iter()
+            .map(|(sensor, range)| format!("{sensor} {range:<22}"))
+            .collect();
         println!("{minute:>2} min  {}", columns.join(" ").trim_end());
     }
 }

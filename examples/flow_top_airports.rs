@@ -37,7 +37,9 @@ impl Arrivals {
 /// The fields of a line.
 fn fields<const N: usize>(line: &str) -> Result<[&str; N], BoxError> {
     let fields: Vec<_> = line.split(',').collect();
-    fields.try_into().map_err(|_| format!("has not {N} fields: {line}").into())
+    fields
+        .try_into()
+        .map_err(|_| format!("has not {N} fields: {line}").into())
 }
 
 /// Reads `2026-04-01,Z185,IST,MAD,60`: one arrival, and its airport.
@@ -78,15 +80,24 @@ async fn main() -> Result<(), BoxError> {
         .named("airport");
     let top = arrivals()
         .name("airports")
-        .join(airports, |arrivals| arrivals.0.clone(), |airport| airport.0.clone())
+        .join(
+            airports,
+            |arrivals| arrivals.0.clone(),
+            |airport| airport.0.clone(),
+        )
         .items_max(10_000)
         // An airport that is not in the list has no city.
         .left(|(code, arrivals), airport| (code, airport.map(|airport| airport.1), arrivals))
-        .take_sort(10, |a, b| b.2.flights.cmp(&a.2.flights).then_with(|| a.0.cmp(&b.0)));
+        .take_sort(10, |a, b| {
+            b.2.flights.cmp(&a.2.flights).then_with(|| a.0.cmp(&b.0))
+        });
     for (code, city, arrivals) in top.collect().await?.into_iter().flatten() {
         let city = city.unwrap_or_else(|| "unknown".to_owned());
         let mean = arrivals.minutes_late as f64 / f64::from(arrivals.flights);
-        println!("{code}  {city:<12} {:>4} arrivals, {mean:>5.1} minutes late", arrivals.flights);
+        println!(
+            "{code}  {city:<12} {:>4} arrivals, {mean:>5.1} minutes late",
+            arrivals.flights
+        );
     }
     Ok(())
 }

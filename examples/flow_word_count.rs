@@ -37,7 +37,9 @@ async fn main() -> Result<(), BoxError> {
         .partition(|(word, _)| word.clone())
         .sum(|(_, n)| *n)
         // Words that are equally frequent are in the order of the alphabet.
-        .take_sort(10, |(a, of_a), (b, of_b)| of_b.cmp(of_a).then_with(|| a.cmp(b)))
+        .take_sort(10, |(a, of_a), (b, of_b)| {
+            of_b.cmp(of_a).then_with(|| a.cmp(b))
+        })
         .progress_bar()
         .for_each(|top| {
             for (word, n) in top {

@@ -42,8 +42,13 @@ fn the_ten_most_frequent_words_are_printed_and_the_plan_has_counts() {
 #[test]
 fn each_minute_of_each_sensor_is_printed_and_late_readings_are_listed() {
     let lines = lines("flow_sensor_windows");
-    let (late, table): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.starts_with("too late: "));
-    let mut late: Vec<_> = late.iter().map(|line| &line["too late: ".len()..]).collect();
+    let (late, table): (Vec<_>, Vec<_>) = lines
+        .iter()
+        .partition(|line| line.starts_with("too late: "));
+    let mut late: Vec<_> = late
+        .iter()
+        .map(|line| &line["too late: ".len()..])
+        .collect();
     late.sort_unstable();
     let expected = [
         "attic at 387 s, 25.7 °C",
@@ -54,7 +59,12 @@ fn each_minute_of_each_sensor_is_printed_and_late_readings_are_listed() {
     ];
     assert_eq!(late, expected);
     assert_eq!(table.len(), 20);
-    let row = |minute: usize| table[minute].split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+    let row = |minute: usize| {
+        table[minute]
+            .split_ascii_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
     let expected = "0 min attic 24.18 (23.9 to 24.6) cellar 13.85 (13.6 to 14.2) garage 10.30 (10.1 to 10.6) \
                     greenhouse 27.47 (27.1 to 27.8) kitchen 19.27 (19.0 to 19.5)";
     assert_eq!(row(0), expected);
@@ -65,7 +75,13 @@ fn each_minute_of_each_sensor_is_printed_and_late_readings_are_listed() {
     let expected = "19 min attic 22.57 (22.3 to 22.8) cellar 11.88 (11.6 to 12.3) garage 9.86 (9.5 to 10.2) \
                     greenhouse 29.00 (28.7 to 29.3) kitchen 21.26 (21.0 to 21.7)";
     assert_eq!(row(19), expected);
-    assert_eq!(table.iter().map(|row| row.matches('*').count()).sum::<usize>(), 2);
+    assert_eq!(
+        table
+            .iter()
+            .map(|row| row.matches('*').count())
+            .sum::<usize>(),
+        2
+    );
 }
 
 #[test]

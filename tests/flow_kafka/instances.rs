@@ -2,8 +2,9 @@
 
 use std::{
     fs::{self, File},
+    io::{BufRead, BufReader, Lines},
     path::PathBuf,
-    process::{Child, Command, Output, Stdio},
+    process::{Child, ChildStdout, Command, Output, Stdio},
     thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -49,14 +50,18 @@ impl Topics {
     }
 
     /// Starts to publish views.
-    pub(crate) fn produce(&self, views: u64) -> Child {
+    pub(crate) fn produce(&self, views: u64) -> Producer {
         let mut command = self.command(&["produce", &views.to_string()]);
-        command.stdout(Stdio::null()).spawn().unwrap()
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let output = BufReader::new(process.stdout.take().unwrap()).lines();
+        Producer { process, output }
     }
 
     /// Compares all counts with what they must be.
     pub(crate) fn check(&self, views: u64) -> Output {
-        self.command(&["check", &views.to_string()]).output().unwrap()
+        self.command(&["check", &views.to_string()])
+            .output()
+            .unwrap()
     }
 
     pub(crate) fn forget(self) {
@@ -70,6 +75,29 @@ impl Topics {
             .env("BROADWAY_KAFKA", &self.broker)
             .env("BROADWAY_FLOW_TOPICS", &self.name);
         command
+    }
+}
+
+/// A process that publishes views. Dropping it kills it.
+pub(crate) struct Producer {
+    process: Child,
+    output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Producer {
+    /// Waits until this number of thousands of views is published.
+    pub(crate) fn reach(&mut self, thousands: u64) {
+        let begin = format!("published {thousands}000 of ");
+        let reached = self.output.any(|line| line.unwrap().starts_with(&begin));
+        assert!(reached, "the producer has ended");
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
@@ -94,7 +122,10 @@ impl Instance {
     /// Sends SIGINT, waits for the end, and returns what it has written.
     pub(crate) fn interrupt(mut self) -> String {
         let process = self.process.id().to_string();
-        let sent = Command::new("kill").args(["-INT", &process]).status().unwrap();
+        let sent = Command::new("kill")
+            .args(["-INT", &process])
+            .status()
+            .unwrap();
         assert!(sent.success());
         let began = Instant::now();
         let ended = loop {
@@ -112,7 +143,11 @@ impl Instance {
         let began = Instant::now();
         while !reached(self) {
             let ended = self.process.try_wait().unwrap();
-            assert!(ended.is_none() && began.elapsed() < PATIENCE, "{}", self.log());
+            assert!(
+                ended.is_none() && began.elapsed() < PATIENCE,
+                "{}",
+                self.log()
+            );
             // Another process writes the file, so poll it.
             thread::park_timeout(Duration::from_millis(50));
         }

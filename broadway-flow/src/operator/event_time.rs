@@ -99,6 +99,9 @@ impl<T> fmt::Display for EventTime<T> {
         if self.input.is_some() {
             f.write_str(", by input")?;
         }
+        if !self.expected.is_empty() {
+            write!(f, ", {} expected", self.expected.len())?;
+        }
         if let Some(idle) = self.idle_after {
             write!(f, ", idle after {:?}", ms(idle))?;
         }
