@@ -84,6 +84,7 @@
 //! | `tracing` | yes | `telemetry::TracingObserver`, which logs failures, restarts, start and end through the `tracing` crate |
 //! | `metrics` | no | `telemetry::MetricsObserver`, which records metrics through the `metrics` facade |
 //! | `flow` | no | `flow::Flow` and `flow::Lines`, parallel dataflow over stages |
+//! | `flow-progress` | no | `flow::Flow::progress_bar`, a progress bar in the terminal; implies `flow` |
 //! | `kafka` | no | `kafka::Kafka`, a source that reads Kafka; needs a C compiler and the headers of OpenSSL |
 //! | `pubsub` | no | `pubsub::PubSub`, a source that reads Google Cloud Pub/Sub; needs a C compiler |
 //! | `queue` | no | `queue::Queue`, a source that reads a durable queue in a folder, without a broker |

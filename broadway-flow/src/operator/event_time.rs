@@ -20,6 +20,7 @@ use crate::{
 pub struct EventTime<T> {
     time: Arc<dyn Fn(&T) -> Timestamp + Send + Sync>,
     input: Option<Arc<InputFn<T>>>,
+    expected: Vec<u64>,
     disorder: i64,
     idle_after: Option<i64>,
 }
@@ -32,6 +33,7 @@ impl<T> EventTime<T> {
         Self {
             time: Arc::new(time),
             input: None,
+            expected: Vec::new(),
             disorder: 0,
             idle_after: None,
         }
@@ -47,6 +49,14 @@ impl<T> EventTime<T> {
     /// late. By default all events are from one input.
     pub fn inputs(mut self, input: impl Fn(&T) -> u64 + Send + Sync + 'static) -> Self {
         self.input = Some(Arc::new(input));
+        self
+    }
+
+    /// Names inputs that hold the watermark back before their first event, such as the partitions of a topic. By default an input counts from its
+    /// first event on: what others have before, such as a backlog that is read partition by partition, moves the watermark, and its first events
+    /// may be late. An expected input without events holds all windows open, unless [`idle_after`](Self::idle_after) is set.
+    pub fn expect_inputs(mut self, inputs: impl IntoIterator<Item = u64>) -> Self {
+        self.expected.extend(inputs);
         self
     }
 
@@ -74,6 +84,7 @@ impl<T> Clone for EventTime<T> {
         Self {
             time: Arc::clone(&self.time),
             input: self.input.clone(),
+            expected: self.expected.clone(),
             ..*self
         }
     }
@@ -89,6 +100,9 @@ impl<T> fmt::Display for EventTime<T> {
         }
         if self.input.is_some() {
             f.write_str(", by input")?;
+        }
+        if !self.expected.is_empty() {
+            write!(f, ", {} expected", self.expected.len())?;
         }
         if let Some(idle) = self.idle_after {
             write!(f, ", idle after {:?}", ms(idle))?;
@@ -125,8 +139,13 @@ impl<T: Send + 'static, S: Sink<T>> EventTimeSink<T, S> {
         seat: &Seat,
         next: S,
     ) -> Self {
+        let mut clock = EventClock::new(options.disorder, options.idle_after);
+        clock.begin_chunk(seat.state.now());
+        for input in &options.expected {
+            clock.assign(*input);
+        }
         Self {
-            clock: EventClock::new(options.disorder, options.idle_after),
+            clock,
             options,
             is_new_packet: true,
             was_idle: false,

@@ -2,11 +2,14 @@
 
 use std::{
     collections::BTreeMap,
+    pin::pin,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use broadway_flow::{EventTime, Firing, Flow, Timestamp, Windows};
+use futures_util::{StreamExt, stream};
+use tokio::time::Instant;
 
 const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -50,6 +53,51 @@ async fn an_event_that_is_too_late_goes_to_the_late_output() {
     let counts = counts.collect().await.unwrap();
     assert_eq!(counts.len(), 1);
     assert_eq!(*late.lock().unwrap(), [('b', 5_000)]);
+}
+
+/// Reads a backlog of two inputs, one after the other, and returns how many events were late.
+async fn late_in_a_backlog(expected: impl IntoIterator<Item = u64>) -> u64 {
+    // Each input is more than a packet: the watermark moves in between.
+    let backlog = (0..2_u64).flat_map(|input| (0..1_500_i64).map(move |second| (input, second)));
+    let times = EventTime::new(|event: &(u64, i64)| Timestamp::from_millis(event.1 * 1_000))
+        .inputs(|event| event.0)
+        .expect_inputs(expected);
+    let counts = Flow::from_iter(backlog.collect::<Vec<_>>())
+        .event_time(times)
+        .workers(1)
+        .partition(|_| ())
+        .window(Windows::fixed(s(10)))
+        .count();
+    let report = counts.run().await.unwrap();
+    report.late()
+}
+
+#[tokio::test]
+async fn an_expected_input_holds_the_watermark_back_before_its_first_event() {
+    assert!(late_in_a_backlog([]).await > 900);
+    assert_eq!(late_in_a_backlog([0, 1]).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expected_input_without_events_is_left_out_when_it_is_idle() {
+    let times = EventTime::new(|second: &i64| Timestamp::from_millis(second * 1_000))
+        .inputs(|_| 0)
+        .expect_inputs([0, 1])
+        .idle_after(s(60));
+    let seconds = stream::iter(0..100_i64).then(async |second| {
+        tokio::time::sleep(s(1)).await;
+        second
+    });
+    let ends = Flow::from_stream(seconds)
+        .event_time(times)
+        .partition(|_| ())
+        .window(Windows::fixed(s(10)))
+        .count();
+    let began = Instant::now();
+    let mut ends = pin!(ends.into_stream().await.unwrap());
+    ends.next().await.unwrap().unwrap();
+    let passed = began.elapsed();
+    assert!(s(60) <= passed && passed < s(99), "{passed:?}");
 }
 
 #[tokio::test]
