@@ -38,5 +38,5 @@ async fn a_batch_behind_a_join_has_its_results() {
     let join = Flow::from_iter(0..10).join(Flow::from_iter(5..20), |n| *n, |n| *n).items_max(100);
     let pairs = join.workers(1).inner(|left, right| left + right);
     let sums = pairs.map_batch(|batch| [batch.into_iter().sum::<i32>()]).collect().await.unwrap();
-    assert_eq!(sums.iter().sum::<i32>(), (5..10).map(|n| n * 2).sum());
+    assert_eq!(sums.iter().sum::<i32>(), (5..10).map(|n| n * 2).sum::<i32>());
 }

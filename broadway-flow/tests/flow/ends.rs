@@ -38,7 +38,7 @@ async fn a_run_has_its_effects_and_returns_no_results() {
     let seen = Arc::clone(&sum);
     let flow = Flow::from_iters([0..500, 500..1_000]).workers(3);
     let report = flow.inspect(move |n| _ = seen.fetch_add(*n, Relaxed)).run().await.unwrap();
-    assert_eq!(sum.load(Relaxed), (0..1_000).sum());
+    assert_eq!(sum.load(Relaxed), (0..1_000).sum::<usize>());
     assert_eq!(report.operators()[0].events(), 1_000);
 }
 
@@ -48,7 +48,7 @@ async fn for_each_gets_every_result() {
     let seen = Arc::clone(&sum);
     let flow = Flow::from_iter(0..1_000).partition(|n| n % 7).workers(3).sum(|n| *n);
     flow.for_each(move |(_, n)| _ = seen.fetch_add(n, Relaxed)).await.unwrap();
-    assert_eq!(sum.load(Relaxed), (0..1_000).sum());
+    assert_eq!(sum.load(Relaxed), (0..1_000).sum::<usize>());
 }
 
 #[tokio::test]

@@ -98,7 +98,7 @@ async fn operators_and_a_reduction_may_follow_a_join() {
     let sums = join().items_max(1_000).workers(3).inner(|left, right| left + right);
     let sums = sums.reduce(|| 0, |sum, n| *sum += n).collect().await.unwrap();
     assert!((1..=3).contains(&sums.len()));
-    assert_eq!(sums.iter().sum::<u64>(), (50..100).map(|n| n * 2).sum());
+    assert_eq!(sums.iter().sum::<u64>(), (50..100).map(|n| n * 2).sum::<u64>());
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ async fn each_worker_with_events_has_a_state_and_they_add_up() {
     let flow = Flow::from_iters((0..4).map(|n| n * 1_000..n * 1_000 + 1_000)).workers(8);
     let sums = flow.reduce(|| 0_u64, |sum, n: u64| *sum += n).collect().await.unwrap();
     assert!((1..=8).contains(&sums.len()));
-    assert_eq!(sums.iter().sum::<u64>(), (0..4_000).sum());
+    assert_eq!(sums.iter().sum::<u64>(), (0..4_000).sum::<u64>());
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ async fn a_trigger_emits_parts_if_the_state_is_cleared_and_no_empty_one_at_the_e
 async fn a_state_that_is_cleared_emits_the_rest_at_the_end() {
     let windows = Windows::global().trigger_every(40).after_firing(AfterFiring::Discard);
     let sums = sums(windows, 100).await;
-    let expected = [(1..=40).sum(), (41..=80).sum(), (81..=100).sum()];
+    let expected: [i64; 3] = [(1..=40).sum(), (41..=80).sum(), (81..=100).sum()];
     assert_eq!(values(&sums), expected);
     assert_eq!(sums[2].firing, Firing::OnTime);
 }
