@@ -17,8 +17,9 @@ features() {
 
 # The features of the whole workspace, without RocksDB.
 workspace_features() {
-  features Cargo.toml broadway-core/Cargo.toml connectors/*/Cargo.toml benches/Cargo.toml examples/Cargo.toml \
-    tests/Cargo.toml tools/*/Cargo.toml
+  local manifests
+  mapfile -t manifests < <(sed -n '/^members = \[/,/^\]/ s|^ *"\(.*\)",$|\1/Cargo.toml|p' Cargo.toml)
+  features Cargo.toml "${manifests[@]}"
 }
 
 # unlinked COMMAND …: runs cargo with all features, and without building RocksDB. For commands that link nothing: the folder of the

@@ -5,7 +5,8 @@
 //! goes on. So a message is sent at most twice: once with others, and once alone.
 //!
 //! A frame that arrives on a channel that the broker has closed ends the whole connection. Which happens first is a race, so such an end is
-//! treated as the closing of the channel, on a new connection: then a message is sent once more.
+//! treated as the closing of the channel, on a new connection. Then no message is to blame, and each is sent again, alone, up to
+//! `ALONE_MAX` times.
 
 use std::{
     collections::VecDeque,
@@ -34,7 +35,7 @@ use super::{
     convert::AmqpMessage,
 };
 
-/// How often a message is sent alone. Again only if the connection was closed over frames of other messages.
+/// How often a message is sent alone: more than once only if no answer to it arrived, and it is not to blame.
 const ALONE_MAX: usize = 3;
 
 /// As good as no limit, and within what a clock can express.
@@ -89,7 +90,7 @@ async fn send_alone(
         }
     }
     Err(CallStopped(format!(
-        "the broker closed the connection {ALONE_MAX} times over frames on a closed channel"
+        "its channel was closed {ALONE_MAX} times before the answer, and not over this message: see the log of the broker"
     )))
 }
 

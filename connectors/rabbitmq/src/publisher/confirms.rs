@@ -31,8 +31,8 @@ pub(crate) enum ChannelEnd {
     /// The broker closed the channel over one of these messages, which have no answer, in the order sent. Empty if it is known which one:
     /// that one is refused.
     ClosedOverMessage(Vec<usize>),
-    /// The broker had closed a channel over a message while the next ones were on their way, and closed the connection over those, or the client did not send them: no
-    /// message of this list, which have no answer, is to blame. With the reason.
+    /// The broker closed a channel over another message while the next ones were on their way. It closed the connection over those, or the
+    /// client did not send them. None of these messages, which have no answer, is to blame. With the reason.
     LateFrames(Vec<usize>, String),
     /// The channel was lost with its connection, for this reason.
     ConnectionLost(String),
@@ -63,7 +63,7 @@ impl Confirms {
                 "the channel does not confirm messages, which is a bug in the connector: report it",
             )),
             Err(error) => {
-                // The error of a message that was not sent comes first, and has no cause.
+                // The error of a message that was not sent may come first, and does not have the cause.
                 if self.channel_error.as_ref().is_none_or(is_not_sent) {
                     self.channel_error = Some(error.clone());
                 }

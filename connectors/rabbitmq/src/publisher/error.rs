@@ -12,8 +12,8 @@ pub(super) fn is_channel_error(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::ProtocolError(reply) if matches!(reply.kind(), AMQPErrorKind::Soft(_)))
 }
 
-/// Whether the broker closed the connection because a frame arrived on a channel that it had closed. That is a race: the broker closes a channel
-/// over one message, and frames of the messages behind it are on their way.
+/// Whether the broker closed the connection because a frame arrived on a channel that it had closed. That is a race: the broker closes a
+/// channel over one message, and frames of the messages behind it are on their way.
 pub(super) fn is_late_frame(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::ProtocolError(reply) if matches!(reply.kind(), AMQPErrorKind::Hard(AMQPHardError::CHANNELERROR)))
 }
