@@ -19,6 +19,8 @@ features() {
 workspace_features() {
   local manifests
   mapfile -t manifests < <(sed -n '/^members = \[/,/^\]/ s|^ *"\(.*\)",$|\1/Cargo.toml|p' Cargo.toml)
+  # With none, tests that need a feature would be left out silently.
+  ((${#manifests[@]} > 0)) || fail "Cargo.toml has no list of members in the form that scripts/lib/features.sh reads"
   features Cargo.toml "${manifests[@]}"
 }
 

@@ -90,7 +90,7 @@ async fn send_alone(
         }
     }
     Err(CallStopped(format!(
-        "its channel was closed {ALONE_MAX} times before the answer, and not over this message: see the log of the broker"
+        "the channel of one message of the call was closed {ALONE_MAX} times before its answer: see the log of the broker"
     )))
 }
 
@@ -130,9 +130,12 @@ async fn send_range(
             connection.return_channel(channel);
             Ok(Vec::new())
         }
-        ChannelEnd::ClosedOverMessage(unanswered) => Ok(unanswered),
-        ChannelEnd::LateFrames(unanswered, reason) => {
-            tracing::debug!(target: "broadway_rabbitmq", reason, "messages are sent again on a new connection");
+        ChannelEnd::ClosedOverMessage(unanswered) | ChannelEnd::NotSent(unanswered) => {
+            Ok(unanswered)
+        }
+        ChannelEnd::LateFrames(unanswered) => {
+            // Before the client notices: the next attempt must not use this connection.
+            connection.closed();
             Ok(unanswered)
         }
         ChannelEnd::ConnectionLost(reason) => Err(CallStopped(reason)),
