@@ -5,9 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::Timestamp;
 
 /// Numbers the stretches of an acknowledged source between two barriers.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(pub(crate) u64);
 

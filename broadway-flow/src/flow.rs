@@ -17,13 +17,13 @@ pub use terminal::FlowStream;
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    SnapshotStore,
     chain::{Chain, Operation, Start, Then},
     graph::{OpenSegment, Segment},
     plan::Plan,
-    SnapshotStore,
     run::Options,
-    snapshot::Snapshots,
     sink::{OperatorInfo, OutboxSink, Route, Seat, Sink},
+    snapshot::Snapshots,
 };
 
 /// A dataflow whose last operator emits events of type `T`.

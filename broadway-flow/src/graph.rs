@@ -10,9 +10,9 @@ use broadway_core::Problem;
 use crate::{
     chain::Chain,
     shard::ShardedEntry,
-    stages::StartBetween,
     sink::{Entry, EntryFactory, OperatorInfo, Seat, Sink, SinkFactory, TypedEntry},
     source::StartSource,
+    stages::StartBetween,
 };
 
 /// A complete segment.
@@ -128,7 +128,8 @@ impl Segment {
                 problems.push(Problem::new("snapshots", message));
             }
             for operator in volatile {
-                let message = format!("do not save the state of {operator}: call `durable` before it");
+                let message =
+                    format!("do not save the state of {operator}: call `durable` before it");
                 problems.push(Problem::new("snapshots", message));
             }
         }
@@ -139,7 +140,9 @@ impl Segment {
     fn has_external_stages(&self) -> bool {
         self.inputs.iter().any(|input| {
             matches!(input, Input::Between { .. })
-                || input.segment().is_some_and(|segment| segment.has_external_stages())
+                || input
+                    .segment()
+                    .is_some_and(|segment| segment.has_external_stages())
         })
     }
 

@@ -13,8 +13,8 @@ use std::{fmt, sync::Arc};
 
 use crate::{
     graph::{Input, Segment},
-    readable::one_line,
     live::ProgressUnit,
+    readable::one_line,
     sink::OperatorInfo,
     source::SourceInfo,
 };
@@ -100,10 +100,11 @@ impl Plan {
     /// How much all sources will count together, if each of them knows it and counts in the same unit.
     pub(crate) fn total(&self) -> Option<u64> {
         let unit = self.unit();
-        self.sources().try_fold(0_u64, |total, info| match info.unit == unit {
-            true => total.checked_add(info.total?),
-            false => None,
-        })
+        self.sources()
+            .try_fold(0_u64, |total, info| match info.unit == unit {
+                true => total.checked_add(info.total?),
+                false => None,
+            })
     }
 
     fn sources(&self) -> impl Iterator<Item = &SourceInfo> {
@@ -149,7 +150,10 @@ fn joins(node: &mut PlanNode, more: &SourceInfo) -> bool {
     let is_same = (info.kind, &info.detail, info.unit) == (more.kind, &more.detail, more.unit);
     if is_same {
         *n += 1;
-        info.total = info.total.zip(more.total).and_then(|(a, b)| a.checked_add(b));
+        info.total = info
+            .total
+            .zip(more.total)
+            .and_then(|(a, b)| a.checked_add(b));
     }
     is_same
 }

@@ -51,7 +51,10 @@ pub(crate) fn elapsed(time: Duration) -> String {
 
 /// A time that is expected: `1 s`, `3 min 20 s`. Seconds are rounded up, so that it is zero only at the end.
 pub(crate) fn expected(time: Duration) -> String {
-    in_units(time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0)))
+    in_units(
+        time.as_secs()
+            .saturating_add(u64::from(time.subsec_nanos() > 0)),
+    )
 }
 
 /// A name without line breaks and other control characters, which would break the layout or the terminal: they are escaped.
@@ -73,7 +76,10 @@ fn in_units(seconds: u64) -> String {
         (0, 0, 0) => (format!("{seconds} s"), String::new()),
         (0, 0, _) => (format!("{minutes} min"), unless_zero(seconds % 60, "s")),
         (0, ..) => (format!("{hours} h"), unless_zero(minutes % 60, "min")),
-        _ => (format!("{} d", thousands(days)), unless_zero(hours % 24, "h")),
+        _ => (
+            format!("{} d", thousands(days)),
+            unless_zero(hours % 24, "h"),
+        ),
     };
     large + &small
 }
@@ -94,7 +100,10 @@ mod tests {
         let texts = [0, 999, 1_000, 100_000, 1_234_567].map(thousands);
         assert_eq!(texts, ["0", "999", "1,000", "100,000", "1,234,567"]);
         assert_eq!(thousands(u64::MAX), "18,446,744,073,709,551,615");
-        assert_eq!((count(1, "worker"), count(0, "worker")), ("1 worker".into(), "0 workers".into()));
+        assert_eq!(
+            (count(1, "worker"), count(0, "worker")),
+            ("1 worker".into(), "0 workers".into())
+        );
     }
 
     #[test]
@@ -109,14 +118,35 @@ mod tests {
 
     #[test]
     fn a_name_has_one_line() {
-        assert_eq!(one_line("a\nb\u{1b}[31m \"ü\" \\"), "a\\nb\\u{1b}[31m \"ü\" \\");
+        assert_eq!(
+            one_line("a\nb\u{1b}[31m \"ü\" \\"),
+            "a\\nb\\u{1b}[31m \"ü\" \\"
+        );
     }
 
     #[test]
     fn a_time_that_has_passed_has_a_fraction_below_a_minute() {
-        let texts = [0, 400, 999_940, 999_950, 1_250_000, 59_994_000, 59_995_000, 200_000_000]
-            .map(|micros| elapsed(Duration::from_micros(micros)));
-        let expected = ["0.0 ms", "0.4 ms", "999.9 ms", "1.00 s", "1.25 s", "59.99 s", "1 min", "3 min 20 s"];
+        let texts = [
+            0,
+            400,
+            999_940,
+            999_950,
+            1_250_000,
+            59_994_000,
+            59_995_000,
+            200_000_000,
+        ]
+        .map(|micros| elapsed(Duration::from_micros(micros)));
+        let expected = [
+            "0.0 ms",
+            "0.4 ms",
+            "999.9 ms",
+            "1.00 s",
+            "1.25 s",
+            "59.99 s",
+            "1 min",
+            "3 min 20 s",
+        ];
         assert_eq!(texts, expected);
     }
 
@@ -124,8 +154,21 @@ mod tests {
     fn an_expected_time_is_rounded_up_and_has_at_most_two_units() {
         assert_eq!(expected(Duration::ZERO), "0 s");
         assert_eq!(expected(Duration::from_nanos(1)), "1 s");
-        let texts = [59, 60, 61, 3_599, 3_600, 7_500, 86_400, 90_000].map(|s| expected(Duration::from_secs(s)));
-        assert_eq!(texts, ["59 s", "1 min", "1 min 1 s", "59 min 59 s", "1 h", "2 h 5 min", "1 d", "1 d 1 h"]);
+        let texts = [59, 60, 61, 3_599, 3_600, 7_500, 86_400, 90_000]
+            .map(|s| expected(Duration::from_secs(s)));
+        assert_eq!(
+            texts,
+            [
+                "59 s",
+                "1 min",
+                "1 min 1 s",
+                "59 min 59 s",
+                "1 h",
+                "2 h 5 min",
+                "1 d",
+                "1 d 1 h"
+            ]
+        );
         assert!(expected(Duration::MAX).ends_with(" h"));
     }
 }

@@ -48,7 +48,11 @@ impl<T: Send + 'static> ShardedEntry<T> {
         }
     }
 
-    fn shard(&mut self, shard: u64, progress: Option<Timestamp>) -> Result<&mut Shard<T>, FlowError> {
+    fn shard(
+        &mut self,
+        shard: u64,
+        progress: Option<Timestamp>,
+    ) -> Result<&mut Shard<T>, FlowError> {
         if !self.shards.contains_key(&shard) {
             let mut sink = (self.make)(&self.seat);
             if let Some(at) = progress {
@@ -88,7 +92,9 @@ impl<T: Send + 'static> Entry for ShardedEntry<T> {
             } => {
                 let shard = self.shard(shard, progress)?;
                 shard.is_touched = true;
-                shard.sink.push_all(events.events, events.times, events.since)
+                shard
+                    .sink
+                    .push_all(events.events, events.times, events.since)
             }
             ShardPacket::Drop(shard) => {
                 self.shards.remove(&shard);

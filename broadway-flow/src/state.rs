@@ -25,7 +25,10 @@ impl StateLoad {
     pub(crate) fn new(states: &[SavedState]) -> Self {
         let mut by_operator: HashMap<u32, Vec<SavedState>> = HashMap::new();
         for state in states {
-            by_operator.entry(state.operator).or_default().push(state.clone());
+            by_operator
+                .entry(state.operator)
+                .or_default()
+                .push(state.clone());
         }
         Self { by_operator }
     }

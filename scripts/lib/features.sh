@@ -17,8 +17,11 @@ features() {
 
 # The features of the whole workspace, without RocksDB.
 workspace_features() {
-  features Cargo.toml broadway-core/Cargo.toml broadway-flow/Cargo.toml connectors/*/Cargo.toml benches/Cargo.toml examples/Cargo.toml \
-    tests/Cargo.toml tools/*/Cargo.toml
+  local manifests
+  mapfile -t manifests < <(sed -n '/^members = \[/,/^\]/ s|^ *"\(.*\)",$|\1/Cargo.toml|p' Cargo.toml)
+  # With none, tests that need a feature would be left out silently.
+  ((${#manifests[@]} > 0)) || fail "Cargo.toml has no list of members in the form that scripts/lib/features.sh reads"
+  features Cargo.toml "${manifests[@]}"
 }
 
 # unlinked COMMAND …: runs cargo with all features, and without building RocksDB. For commands that link nothing: the folder of the

@@ -29,10 +29,7 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     /// ```
     pub fn merge<D: Chain<Out = T>>(self, other: Flow<T, D>) -> Flow<T> {
         let options = self.options.clone();
-        let segments = [
-            self.route(RoundRobin::new),
-            other.route(RoundRobin::new),
-        ];
+        let segments = [self.route(RoundRobin::new), other.route(RoundRobin::new)];
         Flow::at(behind_both("merge", segments), options)
     }
 
@@ -60,7 +57,10 @@ pub(crate) fn behind_both<T: Send + 'static>(
         has_time: segments.iter().all(|segment| segment.plan.has_time),
         may_idle: segments.iter().any(|segment| segment.plan.may_idle),
         is_bounded: segments.iter().all(|segment| segment.plan.is_bounded),
-        problems: segments.iter().flat_map(|segment| segment.plan.next(boundary).problems).collect(),
+        problems: segments
+            .iter()
+            .flat_map(|segment| segment.plan.next(boundary).problems)
+            .collect(),
         ..SegmentPlan::default()
     };
     let inputs = segments.map(|segment| Input::Segment(Box::new(segment)));

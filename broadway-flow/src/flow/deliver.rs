@@ -49,7 +49,8 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
         P: Publisher,
         F: FnMut(T) -> Outgoing + Send + 'static,
     {
-        self.deliver("publisher", Publish { publisher, message }).await
+        self.deliver("publisher", Publish { publisher, message })
+            .await
     }
 
     /// Runs the flow, and calls `f` with its events, up to several thousand at once, in their order. The next are passed when the future is complete. The first error
@@ -126,7 +127,11 @@ where
                 let Err(error) = result else { continue };
                 let is_final = error.kind() == PublishErrorKind::Refused;
                 if is_final || attempt == ATTEMPTS_MAX {
-                    return Err(FlowError::new("into_publisher", FlowErrorKind::Stage, error));
+                    return Err(FlowError::new(
+                        "into_publisher",
+                        FlowErrorKind::Stage,
+                        error,
+                    ));
                 }
                 left.push(message);
                 last = Some(error);

@@ -86,7 +86,13 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
         flow.open.plan.has_time = false;
         let open = flow.open.with(move |seat, next| {
             let is_first = seat.worker() == 0;
-            WholeMerger::new(init.clone(), merge.clone(), is_first, Arc::clone(&info), next)
+            WholeMerger::new(
+                init.clone(),
+                merge.clone(),
+                is_first,
+                Arc::clone(&info),
+                next,
+            )
         });
         Flow::at(open, flow.options)
     }

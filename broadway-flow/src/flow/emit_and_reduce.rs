@@ -34,7 +34,10 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     /// # }
     /// # tokio::runtime::Runtime::new().unwrap().block_on(run()).unwrap();
     /// ```
-    #[allow(clippy::type_complexity, reason = "nested operators, as iterator adaptors have")]
+    #[allow(
+        clippy::type_complexity,
+        reason = "nested operators, as iterator adaptors have"
+    )]
     pub fn emit_and_reduce<A, U, J, I, F, G>(
         self,
         init: I,

@@ -128,11 +128,7 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     /// # }
     /// # tokio::runtime::Runtime::new().unwrap().block_on(run()).unwrap();
     /// ```
-    pub fn try_map_or<U, E, F, H>(
-        self,
-        f: F,
-        on_failure: H,
-    ) -> Flow<U, Then<C, TryMapOr<F, H>>>
+    pub fn try_map_or<U, E, F, H>(self, f: F, on_failure: H) -> Flow<U, Then<C, TryMapOr<F, H>>>
     where
         T: Clone,
         U: Send + 'static,
@@ -168,7 +164,10 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     /// # }
     /// # tokio::runtime::Runtime::new().unwrap().block_on(run()).unwrap();
     /// ```
-    #[allow(clippy::type_complexity, reason = "nested operators, as iterator adaptors have")]
+    #[allow(
+        clippy::type_complexity,
+        reason = "nested operators, as iterator adaptors have"
+    )]
     pub fn enrich<K, V, U, KeyFn, Look, Join>(
         self,
         keys_max: usize,
@@ -202,7 +201,10 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
 /// Operators on pairs of a key and a value.
 impl<K: Send + 'static, V: Send + 'static, C: Chain<Out = (K, V)>> Flow<(K, V), C> {
     /// Replaces the value of each pair.
-    #[allow(clippy::type_complexity, reason = "nested operators, as iterator adaptors have")]
+    #[allow(
+        clippy::type_complexity,
+        reason = "nested operators, as iterator adaptors have"
+    )]
     pub fn map_values<U, F>(
         self,
         mut f: F,

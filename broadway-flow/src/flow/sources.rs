@@ -15,7 +15,10 @@ impl<T: Send + 'static> Flow<T> {
     ///
     /// The iterator runs in the task of a stage. It may compute, but should not wait: it would hold up other tasks of its thread. Items are passed on in
     /// packets of 1,000, or after 5 ms.
-    #[allow(clippy::should_implement_trait, reason = "the name that the sources of pipelines and stages have")]
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "the name that the sources of pipelines and stages have"
+    )]
     pub fn from_iter<I>(items: I) -> Self
     where
         I: IntoIterator<Item = T, IntoIter: Send + 'static>,
@@ -40,7 +43,11 @@ impl<T: Send + 'static> Flow<T> {
     /// A flow of the events of running stages. Each is subscribed to with the options of its output. The flow ends when all of them have ended normally, and
     /// fails if one of them fails.
     pub fn from_stages(outputs: impl IntoIterator<Item = Output<T>>) -> Self {
-        Self::from_inputs(outputs.into_iter().map(|output| source(StagesSource::new(output))))
+        Self::from_inputs(
+            outputs
+                .into_iter()
+                .map(|output| source(StagesSource::new(output))),
+        )
     }
 
     /// A flow of the messages of a connector, with the default options of [`FlowSource`]. See [`from_source_with`](Self::from_source_with).

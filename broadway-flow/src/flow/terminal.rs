@@ -60,7 +60,10 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
         let shared = Arc::clone(&all);
         let options = self.options.clone();
         let last = self.finish(move |_| Collect::new(Arc::clone(&shared)));
-        start_last(last, &options).await?.wait_with(&options).await?;
+        start_last(last, &options)
+            .await?
+            .wait_with(&options)
+            .await?;
         let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(std::mem::take(&mut *all))
     }
@@ -142,9 +145,15 @@ impl<T: Send + 'static> FlowStream<T> {
         }
         let of_stage = |end: &End| {
             let failure = end.failure()?;
-            Some(FlowError::new(failure.stage(), FlowErrorKind::Stage, failure.clone()))
+            Some(FlowError::new(
+                failure.stage(),
+                FlowErrorKind::Stage,
+                failure.clone(),
+            ))
         };
-        self.running.take_failure().or_else(|| self.events.end().and_then(of_stage))
+        self.running
+            .take_failure()
+            .or_else(|| self.events.end().and_then(of_stage))
     }
 }
 

@@ -27,7 +27,10 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
         }
         if self.open.workers.is_some_and(|workers| workers > 1) {
             let message = "must be 1 before `event_time`, which needs the order of the source: set more behind it";
-            self.open.plan.problems.push(Problem::new("workers", message));
+            self.open
+                .plan
+                .problems
+                .push(Problem::new("workers", message));
         }
         self.open.workers = Some(1);
         let may_idle = times.may_idle();

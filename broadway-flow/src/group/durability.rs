@@ -76,11 +76,7 @@ pub trait KeysDurability<K>: 'static {
     fn save(keys: &Uniq<K>) -> Result<Option<Vec<u8>>, String>;
 
     /// Loads the keys that `keep` accepts, from the states of all workers.
-    fn load(
-        keys: &mut Uniq<K>,
-        parts: &[&[u8]],
-        keep: &dyn Fn(&K) -> bool,
-    ) -> Result<(), String>;
+    fn load(keys: &mut Uniq<K>, parts: &[&[u8]], keep: &dyn Fn(&K) -> bool) -> Result<(), String>;
 }
 
 impl<K> KeysDurability<K> for Volatile {
@@ -102,11 +98,7 @@ impl<K: Hash + Eq + Serialize + DeserializeOwned> KeysDurability<K> for Durable 
         keys.save().map(Some).map_err(|error| error.to_string())
     }
 
-    fn load(
-        keys: &mut Uniq<K>,
-        parts: &[&[u8]],
-        keep: &dyn Fn(&K) -> bool,
-    ) -> Result<(), String> {
+    fn load(keys: &mut Uniq<K>, parts: &[&[u8]], keep: &dyn Fn(&K) -> bool) -> Result<(), String> {
         keys.load(parts, keep).map_err(|error| error.to_string())
     }
 }

@@ -3,8 +3,7 @@
 use std::{cmp::Ordering, hash::Hash};
 
 use crate::{
-    Flow,
-    Windows,
+    Flow, Windows,
     chain::{Chain, Then},
     group::{Grouped, OfKeys, OfWorkers, OfWorkersInWindows},
     operator::Map,
@@ -13,7 +12,10 @@ use crate::{
 
 impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     /// Sends all events of a key to the same worker of the next segment, to be aggregated. `key` is called once for each event.
-    #[allow(clippy::type_complexity, reason = "nested operators, as iterator adaptors have")]
+    #[allow(
+        clippy::type_complexity,
+        reason = "nested operators, as iterator adaptors have"
+    )]
     pub fn partition<K, F>(
         self,
         mut key: F,
@@ -30,7 +32,10 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
 
     /// Aggregates the events that each worker has, in windows. For one result for all workers, set [`workers`](Self::workers) to 1, or
     /// partition by a constant.
-    #[allow(clippy::type_complexity, reason = "nested operators, as iterator adaptors have")]
+    #[allow(
+        clippy::type_complexity,
+        reason = "nested operators, as iterator adaptors have"
+    )]
     pub fn window(
         self,
         windows: Windows<T>,

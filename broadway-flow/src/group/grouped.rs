@@ -47,7 +47,11 @@ where
     K: Send + 'static,
     T: Send + 'static,
 {
-    pub(crate) const fn new(flow: Flow<(K, T), C>, only_key: Option<K>, windows: Windows<T>) -> Self {
+    pub(crate) const fn new(
+        flow: Flow<(K, T), C>,
+        only_key: Option<K>,
+        windows: Windows<T>,
+    ) -> Self {
         Self {
             flow,
             only_key,
@@ -131,7 +135,8 @@ where
         info.is_volatile = !D::IS_DURABLE;
         let info = Arc::new(info);
         let is_whole = matches!(self.windows.kind, WindowKind::Global);
-        let is_in_place = (self.only_key.is_some() && !self.is_gathered) || self.flow.open.plan.is_sharded;
+        let is_in_place =
+            (self.only_key.is_some() && !self.is_gathered) || self.flow.open.plan.is_sharded;
         let mut open = if is_in_place {
             self.in_place::<A>(aggregate, &info)
         } else if self.combines::<A>() {
@@ -266,7 +271,10 @@ pub(crate) fn behind<T: Send + 'static>(
 }
 
 /// Makes the sinks of the workers.
-#[allow(clippy::type_complexity, reason = "the factory that `OpenSegment::with` takes")]
+#[allow(
+    clippy::type_complexity,
+    reason = "the factory that `OpenSegment::with` takes"
+)]
 fn window_sink<K, T, A, S, D>(
     windows: Windows<T>,
     aggregate: A,

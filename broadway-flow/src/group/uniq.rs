@@ -5,13 +5,7 @@ use std::{hash::Hash, sync::Arc};
 use broadway_core::Problem;
 
 use super::{Grouped, KeyRoute, durability::KeysDurability, grouped::behind, uniq_sink::UniqSink};
-use crate::{
-    Flow,
-    chain::Chain,
-    machine::uniq::Uniq,
-    sink::OperatorInfo,
-    window::WindowKind,
-};
+use crate::{Flow, chain::Chain, machine::uniq::Uniq, sink::OperatorInfo, window::WindowKind};
 
 impl<K, T, C, S, D> Grouped<K, T, C, S, D>
 where
@@ -86,7 +80,8 @@ where
             refuse("takes no options of firing: an event is emitted at once");
         }
         if keys_max == 0 {
-            self.problems.push(Problem::new("keys_max", "is 0: give at least 1"));
+            self.problems
+                .push(Problem::new("keys_max", "is 0: give at least 1"));
         }
     }
 }

@@ -64,10 +64,7 @@ where
     fn change<R>(
         &mut self,
         time: Timestamp,
-        change: impl FnOnce(
-            &mut WindowState<T, K, A>,
-            &mut dyn FnMut(Fired<K, A::Output>),
-        ) -> R,
+        change: impl FnOnce(&mut WindowState<T, K, A>, &mut dyn FnMut(Fired<K, A::Output>)) -> R,
     ) -> Result<R, FlowError> {
         let Self {
             state, meter, next, ..

@@ -142,7 +142,10 @@ where
         F: FnMut(L, Option<R>) -> U + Clone + Send + 'static,
     {
         self.joined(JoinMode::Left, "left", move |left, right| {
-            f(left.expect("a left join emits no event on the right alone"), right)
+            f(
+                left.expect("a left join emits no event on the right alone"),
+                right,
+            )
         })
     }
 
@@ -153,7 +156,10 @@ where
         F: FnMut(Option<L>, R) -> U + Clone + Send + 'static,
     {
         self.joined(JoinMode::Right, "right", move |left, right| {
-            f(left, right.expect("a right join emits no event on the left alone"))
+            f(
+                left,
+                right.expect("a right join emits no event on the left alone"),
+            )
         })
     }
 
@@ -172,7 +178,10 @@ where
         F: FnMut(Option<L>, Option<R>) -> U + Clone + Send + 'static,
     {
         let items_max = self.items_max.unwrap_or(ITEMS_MAX);
-        let detail = format!("{mode_name}, {}, at most {items_max} items per worker", self.windows);
+        let detail = format!(
+            "{mode_name}, {}, at most {items_max} items per worker",
+            self.windows
+        );
         let info = Arc::new(OperatorInfo::detailed("join", detail));
         let problems = self.problems();
         let mut open = behind_both::<(K, Side<L, R>)>("join", self.sides);
@@ -201,7 +210,8 @@ where
             WindowKind::Global => {}
             WindowKind::Time { .. } => {
                 if !self.sides.iter().all(|side| side.plan.has_time) {
-                    let message = "needs the time of events: call `event_time` before, on both sides";
+                    let message =
+                        "needs the time of events: call `event_time` before, on both sides";
                     problems.push(Problem::new("within", message));
                 }
             }

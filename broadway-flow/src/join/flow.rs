@@ -2,14 +2,7 @@
 
 use std::hash::Hash;
 
-use crate::{
-    Flow,
-    Join, Side,
-    chain::Chain,
-    group::KeyRoute,
-    operator::Map,
-    sink::OperatorInfo,
-};
+use crate::{Flow, Join, Side, chain::Chain, group::KeyRoute, operator::Map, sink::OperatorInfo};
 
 impl<T: Clone + Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     /// Joins the events of two flows that have the same key, within windows, or within the whole input. Each key function is called once
@@ -56,10 +49,16 @@ impl<T: Clone + Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     {
         let options = self.options.clone();
         let left = self.then(OperatorInfo::new("key"), |info| {
-            Map::new(move |event: T| (left_key(&event), Side::<T, R>::Left(event)), info)
+            Map::new(
+                move |event: T| (left_key(&event), Side::<T, R>::Left(event)),
+                info,
+            )
         });
         let right = right.then(OperatorInfo::new("key"), |info| {
-            Map::new(move |event: R| (right_key(&event), Side::<T, R>::Right(event)), info)
+            Map::new(
+                move |event: R| (right_key(&event), Side::<T, R>::Right(event)),
+                info,
+            )
         });
         let sides = [
             left.route(|_| KeyRoute::new()),

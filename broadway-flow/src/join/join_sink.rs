@@ -163,7 +163,9 @@ where
         match signal {
             Signal::Watermark(to) => {
                 let to = *to;
-                self.change(Timestamp::MIN, |state, mut emit| state.watermark(to, &mut emit))?;
+                self.change(Timestamp::MIN, |state, mut emit| {
+                    state.watermark(to, &mut emit)
+                })?;
                 // A window has results until its lateness is over.
                 let behind = to.plus(self.lateness.saturating_neg());
                 return self.next.signal(&mut Signal::Watermark(behind));

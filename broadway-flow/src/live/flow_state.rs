@@ -131,7 +131,9 @@ impl FlowState {
     /// The reports of all workers, for the one acknowledged source.
     pub(crate) fn take_reports(&self) -> mpsc::UnboundedReceiver<WorkerReport> {
         let mut receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner);
-        receiver.take().unwrap_or_else(|| mpsc::unbounded_channel().1)
+        receiver
+            .take()
+            .unwrap_or_else(|| mpsc::unbounded_channel().1)
     }
 
     pub(crate) const fn snapshots(&self) -> Option<&Snapshots> {
@@ -203,7 +205,6 @@ impl FlowState {
             failed.await;
         }
     }
-
 }
 
 impl Sourced {

@@ -3,8 +3,8 @@
 use std::{fmt, time::Duration};
 
 use crate::{
-    readable::{bytes, count, expected, thousands},
     machine::progress::ProgressSnapshot,
+    readable::{bytes, count, expected, thousands},
 };
 
 /// How far the sources of a flow are, at one point in time. Made by [`RunningFlow::progress`](crate::RunningFlow::progress).
@@ -66,9 +66,15 @@ impl FlowProgress {
         match (self.unit, total) {
             (unit, None) => unit.amount(self.done),
             (ProgressUnit::Events, Some(total)) => {
-                format!("{} of {}", thousands(self.done), ProgressUnit::Events.amount(total))
+                format!(
+                    "{} of {}",
+                    thousands(self.done),
+                    ProgressUnit::Events.amount(total)
+                )
             }
-            (ProgressUnit::Bytes, Some(total)) => format!("{} of {}", bytes(self.done), bytes(total)),
+            (ProgressUnit::Bytes, Some(total)) => {
+                format!("{} of {}", bytes(self.done), bytes(total))
+            }
         }
     }
 
@@ -112,7 +118,12 @@ impl fmt::Display for FlowProgress {
 mod tests {
     use super::*;
 
-    fn progress(unit: ProgressUnit, done: u64, total: Option<u64>, per_second: f64) -> FlowProgress {
+    fn progress(
+        unit: ProgressUnit,
+        done: u64,
+        total: Option<u64>,
+        per_second: f64,
+    ) -> FlowProgress {
         let left = total.map(|total| total.saturating_sub(done));
         FlowProgress {
             done,

@@ -57,11 +57,7 @@ pub trait Operator<T>: Clone + Send + 'static {
     /// # Errors
     ///
     /// As [`event`](Self::event).
-    fn watermark(
-        &mut self,
-        at: Timestamp,
-        out: &mut impl Emit<Self::Out>,
-    ) -> Result<(), BoxError> {
+    fn watermark(&mut self, at: Timestamp, out: &mut impl Emit<Self::Out>) -> Result<(), BoxError> {
         let _ = (at, out);
         Ok(())
     }

@@ -87,11 +87,13 @@ where
             ..
         } = self;
         meter.call(|| {
-            let merged = windows.entry((end, event.window)).or_insert_with(|| Merged {
-                state: init(),
-                since: Epoch::NONE,
-                firing,
-            });
+            let merged = windows
+                .entry((end, event.window))
+                .or_insert_with(|| Merged {
+                    state: init(),
+                    since: Epoch::NONE,
+                    firing,
+                });
             merged.since = merged.since.min(at.since);
             merge(&mut merged.state, event.value);
         });

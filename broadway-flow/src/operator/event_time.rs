@@ -6,8 +6,8 @@ use broadway_core::Problem;
 
 use crate::{
     At, Timestamp,
-    machine::event_clock::EventClock,
     live::FlowState,
+    machine::event_clock::EventClock,
     sink::{Meter, OperatorInfo, Pushed, Seat, Signal, Sink},
     time::millis,
 };

@@ -3,12 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{
-    Flow,
-    live::FlowProgress,
-    plan::OperatorReport,
-    source::StartSource,
-};
+use crate::{Flow, live::FlowProgress, plan::OperatorReport, source::StartSource};
 
 /// A source that does not run.
 struct Fake(SourceInfo);
@@ -22,7 +17,10 @@ impl StartSource for Fake {
         self: Box<Self>,
         _targets: usize,
         _state: Arc<crate::live::FlowState>,
-    ) -> futures_util::future::BoxFuture<'static, Result<crate::source::Started, broadway_core::StartError>> {
+    ) -> futures_util::future::BoxFuture<
+        'static,
+        Result<crate::source::Started, broadway_core::StartError>,
+    > {
         unreachable!("only its plan is made")
     }
 }
@@ -44,12 +42,15 @@ fn plan_of(inputs: impl IntoIterator<Item = Input>) -> Plan {
 
 /// A plan whose operators have these numbers of events, nanoseconds and late events.
 fn counted(plan: Plan, done: u64, numbers: &[(u64, u64, u64)]) -> Plan {
-    let operators = plan.operators().zip(numbers).map(|(info, (events, nanos, late))| OperatorReport {
-        name: info.to_string(),
-        events: *events,
-        late: *late,
-        time: Duration::from_nanos(*nanos),
-    });
+    let operators = plan
+        .operators()
+        .zip(numbers)
+        .map(|(info, (events, nanos, late))| OperatorReport {
+            name: info.to_string(),
+            events: *events,
+            late: *late,
+            time: Duration::from_nanos(*nanos),
+        });
     let counts = Counts {
         progress: FlowProgress {
             done,
@@ -67,12 +68,21 @@ fn counted(plan: Plan, done: u64, numbers: &[(u64, u64, u64)]) -> Plan {
 }
 
 fn words() -> Plan {
-    let flow = Flow::from_iter(0..100_000).workers(2).map(|n| n).named("parse").filter(|_| true);
+    let flow = Flow::from_iter(0..100_000)
+        .workers(2)
+        .map(|n| n)
+        .named("parse")
+        .filter(|_| true);
     flow.partition(|n| n % 10).workers(3).count().explain()
 }
 
-const WORDS: [(u64, u64, u64); 5] =
-    [(100_000, 12_300_000, 0), (100_000, 0, 0), (950, 1_000_000_000, 0), (950, 0, 12), (1, 2_345_600, 3_000)];
+const WORDS: [(u64, u64, u64); 5] = [
+    (100_000, 12_300_000, 0),
+    (100_000, 0, 0),
+    (950, 1_000_000_000, 0),
+    (950, 0, 12),
+    (1, 2_345_600, 3_000),
+];
 
 #[test]
 fn counts_and_times_stand_in_columns() {
@@ -135,10 +145,17 @@ fn sources_of_the_same_kind_are_one_line() {
 
 #[test]
 fn a_long_operator_sticks_out_of_its_column() {
-    let flow = Flow::from_iter(0..1).workers(1).map(|n| n).named("x".repeat(80)).map(|n| n);
+    let flow = Flow::from_iter(0..1)
+        .workers(1)
+        .map(|n| n)
+        .named("x".repeat(80))
+        .map(|n| n);
     let text = counted(flow.explain(), 1, &[(1, 0, 0), (1, 0, 0)]).to_string();
     let lines: Vec<_> = text.lines().collect();
-    assert_eq!(lines[2], format!("   - map \"{}\"  1 event", "x".repeat(80)));
+    assert_eq!(
+        lines[2],
+        format!("   - map \"{}\"  1 event", "x".repeat(80))
+    );
     assert_eq!(lines[3], "   - map  1 event");
 }
 
@@ -146,14 +163,20 @@ fn a_long_operator_sticks_out_of_its_column() {
 fn files_alone_count_bytes() {
     let files = || fake("", Some(700), ProgressUnit::Bytes);
     let plan = plan_of([files(), files()]);
-    assert_eq!((plan.unit(), plan.total()), (ProgressUnit::Bytes, Some(1_400)));
+    assert_eq!(
+        (plan.unit(), plan.total()),
+        (ProgressUnit::Bytes, Some(1_400))
+    );
     let text = counted(plan, 1_400, &[]).to_string();
     assert_eq!(text.lines().last(), Some("total: 1.4 KiB read in 1.25 s"));
 }
 
 #[test]
 fn files_and_other_sources_have_no_total_together() {
-    let plan = plan_of([fake("", Some(7), ProgressUnit::Bytes), fake("", Some(7), ProgressUnit::Events)]);
+    let plan = plan_of([
+        fake("", Some(7), ProgressUnit::Bytes),
+        fake("", Some(7), ProgressUnit::Events),
+    ]);
     assert_eq!((plan.unit(), plan.total()), (ProgressUnit::Events, None));
     // The sources of a merged flow count, too.
     let files = Flow::<u8>::from_inputs([fake("", Some(7), ProgressUnit::Bytes)]);
@@ -164,16 +187,39 @@ fn files_and_other_sources_have_no_total_together() {
 #[test]
 fn a_total_that_is_unknown_or_too_large_is_none() {
     let events = ProgressUnit::Events;
-    assert_eq!(plan_of([fake("", Some(7), events), fake("", None, events)]).total(), None);
-    assert_eq!(plan_of([fake("a", Some(u64::MAX), events), fake("b", Some(1), events)]).total(), None);
-    assert_eq!(plan_of([fake("", Some(u64::MAX), events), fake("", Some(1), events)]).total(), None);
+    assert_eq!(
+        plan_of([fake("", Some(7), events), fake("", None, events)]).total(),
+        None
+    );
+    assert_eq!(
+        plan_of([
+            fake("a", Some(u64::MAX), events),
+            fake("b", Some(1), events)
+        ])
+        .total(),
+        None
+    );
+    assert_eq!(
+        plan_of([fake("", Some(u64::MAX), events), fake("", Some(1), events)]).total(),
+        None
+    );
 }
 
 #[test]
 fn a_source_has_one_line_whatever_its_name() {
-    let plan = plan_of([fake("a\nb\u{1b}[2J \"]; --> n9 `x`", None, ProgressUnit::Events)]);
-    assert_eq!(plan.to_string().lines().next(), Some("1. source: fake a\\nb\\u{1b}[2J \"]; --> n9 `x`"));
+    let plan = plan_of([fake(
+        "a\nb\u{1b}[2J \"]; --> n9 `x`",
+        None,
+        ProgressUnit::Events,
+    )]);
+    assert_eq!(
+        plan.to_string().lines().next(),
+        Some("1. source: fake a\\nb\\u{1b}[2J \"]; --> n9 `x`")
+    );
     let chart = plan.mermaid();
     let name = "a#92;nb#92;u#123;1b#125;#91;2J #quot;#93;#59; --#62; n9 #96;x#96;";
-    assert_eq!(chart.lines().nth(1).unwrap(), format!("  n1([\"fake {name}\"])"));
+    assert_eq!(
+        chart.lines().nth(1).unwrap(),
+        format!("  n1([\"fake {name}\"])")
+    );
 }

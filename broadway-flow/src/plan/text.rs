@@ -6,9 +6,7 @@ use std::{
 };
 
 use super::{Counts, OperatorReport, Plan, PlanNode, operator_line, sources_line};
-use crate::{
-    readable::{count, elapsed, thousands},
-};
+use crate::readable::{count, elapsed, thousands};
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -26,7 +24,12 @@ impl fmt::Display for Plan {
                     operators,
                 } => {
                     let way = way(boundary, inputs, index);
-                    writeln!(f, "{}. {way}{}", index + 1, count(*workers as u64, "worker"))?;
+                    writeln!(
+                        f,
+                        "{}. {way}{}",
+                        index + 1,
+                        count(*workers as u64, "worker")
+                    )?;
                     for info in operators {
                         let report = reports.as_mut().and_then(slice::Iter::next);
                         let line = columns.line(&operator_line(info), report);
@@ -97,9 +100,14 @@ impl Columns {
         let width = |text: String| text.chars().count();
         let lines = plan.operators().map(|info| width(operator_line(info)));
         let reports = plan.counts.iter().flat_map(|counts| &counts.operators);
-        let events = reports.clone().map(|report| width(thousands(report.events())));
+        let events = reports
+            .clone()
+            .map(|report| width(thousands(report.events())));
         Self {
-            operator: lines.filter(|width| *width <= OPERATOR_WIDTH_MAX).max().unwrap_or(0),
+            operator: lines
+                .filter(|width| *width <= OPERATOR_WIDTH_MAX)
+                .max()
+                .unwrap_or(0),
             events: events.max().unwrap_or(0),
             time: reports.map(|report| width(time(report))).max().unwrap_or(0),
         }
@@ -110,8 +118,15 @@ impl Columns {
             return operator.to_owned();
         };
         let events = thousands(report.events());
-        let noun = if report.events() == 1 { "event" } else { "events" };
-        let mut line = format!("{operator:<0$}  {events:>1$} {noun:<6}", self.operator, self.events);
+        let noun = if report.events() == 1 {
+            "event"
+        } else {
+            "events"
+        };
+        let mut line = format!(
+            "{operator:<0$}  {events:>1$} {noun:<6}",
+            self.operator, self.events
+        );
         if self.time > 0 {
             // Writing to a string does not fail.
             let _ = write!(line, "  {:>1$}", time(report), self.time);

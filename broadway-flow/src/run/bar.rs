@@ -10,8 +10,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Report, RunningFlow};
 use crate::{
-    live::FlowProgress,
     FlowError,
+    live::FlowProgress,
     readable::{elapsed, one_line},
 };
 
@@ -81,7 +81,11 @@ impl Bar {
     }
 
     fn finish(&self, progress: &FlowProgress, time: Duration) {
-        let text = format!("{} in {}", progress.unit.amount(progress.done), elapsed(time));
+        let text = format!(
+            "{} in {}",
+            progress.unit.amount(progress.done),
+            elapsed(time)
+        );
         self.line.finish_with_message(match progress.share {
             Some(_) => format!("{} {text}", picture(1.0)),
             None => text,

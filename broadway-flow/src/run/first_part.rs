@@ -22,11 +22,14 @@ pub(crate) trait RunningPart: Send + Sync {
 #[derive(Clone)]
 pub(crate) struct FirstPart(Arc<Mutex<Option<StartFirst>>>);
 
-type StartFirst = Box<dyn FnOnce() -> BoxFuture<'static, Result<Box<dyn RunningPart>, RunFlowError>> + Send>;
+type StartFirst =
+    Box<dyn FnOnce() -> BoxFuture<'static, Result<Box<dyn RunningPart>, RunFlowError>> + Send>;
 
 impl FirstPart {
     pub(crate) fn new(
-        start: impl FnOnce() -> BoxFuture<'static, Result<Box<dyn RunningPart>, RunFlowError>> + Send + 'static,
+        start: impl FnOnce() -> BoxFuture<'static, Result<Box<dyn RunningPart>, RunFlowError>>
+        + Send
+        + 'static,
     ) -> Self {
         Self(Arc::new(Mutex::new(Some(Box::new(start)))))
     }

@@ -4,7 +4,7 @@ use std::{convert::Infallible, time::Duration};
 
 use broadway_core::{
     BoxError,
-    stage::{Context, End, Consumer, Subscription, Timer},
+    stage::{Consumer, Context, End, Subscription, Timer},
 };
 
 use super::{middle::period, worker::Worker};

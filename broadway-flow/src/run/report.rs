@@ -1,9 +1,6 @@
 //! [`Report`]: what a flow has done.
 
-use std::{
-    fmt,
-    time::Duration,
-};
+use std::{fmt, time::Duration};
 
 use crate::plan::{Counts, OperatorReport, Plan};
 

@@ -112,7 +112,8 @@ async fn start_last(
     let inputs = start_inputs(inputs, workers, state, stages).await?;
     for index in 0..workers {
         let worker = new_worker(&mut segment, index, workers, 0, state)?;
-        let mut builder = stage::consumer(Last::new(worker)).name(state.stage_name(segment.plan.boundary));
+        let mut builder =
+            stage::consumer(Last::new(worker)).name(state.stage_name(segment.plan.boundary));
         for input in &inputs {
             builder = builder.subscribe_to(reading(input(index)));
         }

@@ -130,10 +130,7 @@ impl Worker {
     }
 
     /// Runs operators. Names the one that fails, ends the flow, and returns what they sent.
-    fn guarded(
-        &mut self,
-        run: impl FnOnce(&mut Self) -> Pushed,
-    ) -> Result<Vec<Packet>, BoxError> {
+    fn guarded(&mut self, run: impl FnOnce(&mut Self) -> Pushed) -> Result<Vec<Packet>, BoxError> {
         let result = catch_unwind(AssertUnwindSafe(|| run(self)));
         let result = result.unwrap_or_else(|payload| {
             let operator = blamed().map_or_else(|| self.name.clone(), |info| info.to_string());

@@ -56,12 +56,7 @@ impl<T: 'static> Sink<T> for Box<dyn Sink<T>> {
         (**self).push(event, at)
     }
 
-    fn push_all(
-        &mut self,
-        events: Vec<T>,
-        times: Vec<Timestamp>,
-        since: Epoch,
-    ) -> Pushed {
+    fn push_all(&mut self, events: Vec<T>, times: Vec<Timestamp>, since: Epoch) -> Pushed {
         (**self).push_all(events, times, since)
     }
 

@@ -182,7 +182,9 @@ thread_local! {
 impl Drop for Blame<'_> {
     fn drop(&mut self) {
         BLAMED.with(|blamed| {
-            blamed.borrow_mut().get_or_insert_with(|| Arc::clone(self.0));
+            blamed
+                .borrow_mut()
+                .get_or_insert_with(|| Arc::clone(self.0));
         });
     }
 }

@@ -10,8 +10,8 @@ mod packet;
 mod seat;
 
 pub use contract::{Pushed, Signal, Sink};
-pub(crate) use entry::{Entry, EntryFactory, SinkFactory, TypedEntry};
 pub(crate) use end::{Collect, Discard};
+pub(crate) use entry::{Entry, EntryFactory, SinkFactory, TypedEntry};
 pub(crate) use meter::{Meter, OperatorInfo, blamed};
 pub(crate) use out::{OutboxSink, Route};
 pub(crate) use packet::{Control, Events, Outbox, PACKET_EVENTS_MAX, Packet};

@@ -132,7 +132,11 @@ mod tests {
             workers: 1,
             targets: 2,
             outbox: Outbox::default(),
-            state: Arc::new(FlowState::new("flow".into(), None, crate::Snapshot::default())),
+            state: Arc::new(FlowState::new(
+                "flow".into(),
+                None,
+                crate::Snapshot::default(),
+            )),
         };
         let mut sink = OutboxSink::new(ByParity, &seat);
         let to = Timestamp::from_millis(7);

@@ -39,7 +39,11 @@ impl Seat {
             workers,
             targets: 0,
             outbox: Outbox::default(),
-            state: Arc::new(FlowState::new("test".into(), None, crate::Snapshot::default())),
+            state: Arc::new(FlowState::new(
+                "test".into(),
+                None,
+                crate::Snapshot::default(),
+            )),
         }
     }
 }

@@ -28,7 +28,11 @@ impl SnapshotFolder {
     }
 
     fn cannot(&self, what: &str, error: &dyn std::fmt::Display) -> BoxError {
-        format!("cannot {what} the snapshot in {}: {error}", self.folder.display()).into()
+        format!(
+            "cannot {what} the snapshot in {}: {error}",
+            self.folder.display()
+        )
+        .into()
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<()> {

@@ -1,6 +1,9 @@
 //! [`IterSource`]: an iterator as a source.
 
-use std::{sync::Arc, time::{Duration, Instant}};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use broadway_core::{
     BoxError, StartError,
@@ -76,7 +79,8 @@ where
     ) -> Result<(), BoxError> {
         for _ in 0..demand {
             let (items, ended) = fill(&mut self.items);
-            self.state.count_source(items.len() as u64, ProgressUnit::Events);
+            self.state
+                .count_source(items.len() as u64, ProgressUnit::Events);
             if !items.is_empty() {
                 cx.emit(Packet::of(0, Events::plain(items)));
             }

@@ -125,7 +125,8 @@ impl Producer for FilesProducer {
                 return Ok(());
             };
             // Reading may wait for a disk.
-            let read = task::spawn_blocking(move || reader.next_block().map(|block| (reader, block)));
+            let read =
+                task::spawn_blocking(move || reader.next_block().map(|block| (reader, block)));
             let (reader, block) = match read.await? {
                 Ok(read) => read,
                 Err(error) => {
@@ -138,7 +139,8 @@ impl Producer for FilesProducer {
                 return Ok(());
             };
             self.reader = Some(reader);
-            self.state.count_source(block.text.len() as u64, ProgressUnit::Bytes);
+            self.state
+                .count_source(block.text.len() as u64, ProgressUnit::Bytes);
             cx.emit(Packet::of(0, Events::plain(vec![block])));
         }
         Ok(())
@@ -169,7 +171,9 @@ impl BlockReader {
             let old = bytes.len();
             bytes.reserve(BLOCK_BYTES);
             let mut part = (&mut file).take(BLOCK_BYTES as u64);
-            let read = part.read_to_end(&mut bytes).map_err(|error| of_file(&path, &error))?;
+            let read = part
+                .read_to_end(&mut bytes)
+                .map_err(|error| of_file(&path, &error))?;
             if read == 0 {
                 // The end of this file is the end of its last line.
                 if bytes.is_empty() {

@@ -97,7 +97,8 @@ where
         if packet.is_empty() && !ended {
             return Poll::Pending;
         }
-        self.state.count_source(packet.len() as u64, ProgressUnit::Events);
+        self.state
+            .count_source(packet.len() as u64, ProgressUnit::Events);
         if !packet.is_empty() {
             cx.emit(Packet::of(0, Events::plain(packet)));
         }

@@ -13,8 +13,8 @@ use super::{
 use crate::{
     Flow, Windows,
     aggregate::Count,
-    group::{CombineSink, KeyRoute, LateOutput, STATES_MAX, Volatile, WindowSink, behind},
     graph::{Input, OpenSegment, Segment, SegmentPlan},
+    group::{CombineSink, KeyRoute, LateOutput, STATES_MAX, Volatile, WindowSink, behind},
     machine::windows::{Combiner, WindowState},
     plan::Plan,
     run::Options,
@@ -134,7 +134,9 @@ impl<C: TextChain> Lines<C> {
         U: Send + 'static,
         F: FnMut(&str) -> Option<U> + Clone + Send + 'static,
     {
-        self.lead("filter_map", |chain, info| TextFilterMap::new(chain, f, info))
+        self.lead("filter_map", |chain, info| {
+            TextFilterMap::new(chain, f, info)
+        })
     }
 
     /// Replaces each text with none, one or many events.
@@ -176,7 +178,13 @@ impl<C: TextChain> Lines<C> {
         let mut open = behind::<TextCrossing>(segment, None, Vec::new()).with(move |seat, next| {
             let state = WindowState::new(&windows, Count, None);
             let info = Arc::clone(&counts);
-            WindowSink::<_, _, _, OfTexts, Volatile>::new(state, LateOutput::none(), info, seat, next)
+            WindowSink::<_, _, _, OfTexts, Volatile>::new(
+                state,
+                LateOutput::none(),
+                info,
+                seat,
+                next,
+            )
         });
         open.plan.operators.push(info);
         Flow::at(open, options)

@@ -58,25 +58,43 @@ macro_rules! operation {
     };
 }
 
-operation!(TextFilter, TextFilterSink, "`filter`.", [FnMut(&str) -> bool], |f, meter, next, text, at| {
-    match meter.call(|| f(text)) {
-        true => next.push(text, at),
-        false => Ok(()),
+operation!(
+    TextFilter,
+    TextFilterSink,
+    "`filter`.",
+    [FnMut(&str) -> bool],
+    |f, meter, next, text, at| {
+        match meter.call(|| f(text)) {
+            true => next.push(text, at),
+            false => Ok(()),
+        }
     }
-});
+);
 
-operation!(TextInspect, TextInspectSink, "`inspect`.", [FnMut(&str)], |f, meter, next, text, at| {
-    meter.call(|| f(text));
-    next.push(text, at)
-});
-
-operation!(TextSplit, TextSplitSink, "`split`.", [for<'a> Split<'a>], |f, meter, next, text, at| {
-    let mut parts = meter.call(|| f(text));
-    while let Some(part) = meter.again(|| parts.next()) {
-        next.push(part, at)?;
+operation!(
+    TextInspect,
+    TextInspectSink,
+    "`inspect`.",
+    [FnMut(&str)],
+    |f, meter, next, text, at| {
+        meter.call(|| f(text));
+        next.push(text, at)
     }
-    Ok(())
-});
+);
+
+operation!(
+    TextSplit,
+    TextSplitSink,
+    "`split`.",
+    [for<'a> Split<'a>],
+    |f, meter, next, text, at| {
+        let mut parts = meter.call(|| f(text));
+        while let Some(part) = meter.again(|| parts.next()) {
+            next.push(part, at)?;
+        }
+        Ok(())
+    }
+);
 
 /// A function from text to an iterator of parts of it, such as `str::split_whitespace`.
 pub trait Split<'a>: FnMut(&'a str) -> Self::Parts {

@@ -11,7 +11,7 @@ use broadway_core::{
     testing::{RecordingPublisher, manual_source},
 };
 use broadway_flow::{
-    EventTime, Flow, FlowSource, Firing, SnapshotFolder, Timestamp, Windowed, Windows,
+    EventTime, Firing, Flow, FlowSource, SnapshotFolder, Timestamp, Windowed, Windows,
 };
 use tempfile::TempDir;
 
@@ -33,7 +33,11 @@ async fn a_message_without_state_is_settled_when_its_results_are_out() {
     let (source, feed) = manual_source();
     let out = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&out);
-    let flow = Flow::from_source(source).workers(3).map(|n: u32| n + 1).shuffle().workers(2);
+    let flow = Flow::from_source(source)
+        .workers(3)
+        .map(|n: u32| n + 1)
+        .shuffle()
+        .workers(2);
     let flow = flow.inspect(move |n| seen.lock().unwrap().push(*n));
     let mut running = flow.start().await.unwrap();
     let receipts = feed.push_all(0..1_000);
@@ -154,8 +158,9 @@ async fn run_part(events: &[Event], from: usize, folder: &TempDir, end: bool, re
 
 #[tokio::test(start_paused = true)]
 async fn a_restored_flow_has_the_results_of_one_that_never_stopped() {
-    let events: Vec<Event> =
-        (0..300).map(|n| ((n * 7 % 5) - 2 + n / 2, ['a', 'b', 'c'][n as usize % 3])).collect();
+    let events: Vec<Event> = (0..300)
+        .map(|n| ((n * 7 % 5) - 2 + n / 2, ['a', 'b', 'c'][n as usize % 3]))
+        .collect();
     let whole = Results::default();
     run_part(&events, 0, &TempDir::new().unwrap(), true, &whole).await;
 
@@ -171,7 +176,10 @@ async fn a_restored_flow_has_the_results_of_one_that_never_stopped() {
         for result in results.lock().unwrap().iter() {
             assert_eq!(result.firing, Firing::OnTime);
             let before = by_window.insert((result.window, result.value.0), result.value.1);
-            assert!(before.is_none_or(|before| before == result.value.1), "{result:?}");
+            assert!(
+                before.is_none_or(|before| before == result.value.1),
+                "{result:?}"
+            );
         }
         by_window
     };
@@ -200,7 +208,9 @@ async fn an_acknowledged_source_beside_another_one_is_refused() {
 async fn a_message_is_settled_after_what_it_became_is_published() {
     let (source, feed) = manual_source::<u32>();
     let publisher = RecordingPublisher::new();
-    let flow = Flow::from_source(source).workers(2).flat_map(|n| [n, n + 100]);
+    let flow = Flow::from_source(source)
+        .workers(2)
+        .flat_map(|n| [n, n + 100]);
     let published = flow.into_publisher(publisher.clone(), |n| Outgoing::new(n.to_string()));
     let mut running = published.await.unwrap();
     let receipts = feed.push_all(0..50);

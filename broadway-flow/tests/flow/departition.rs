@@ -33,7 +33,10 @@ fn paused(events: Vec<Option<i64>>) -> Flow<i64> {
 #[tokio::test]
 async fn each_window_has_one_result_in_order() {
     let flow = Flow::from_iter(0..5_000).event_time(times()).workers(4);
-    let sums = flow.window(Windows::fixed(s(100))).count().departition(|| 0, |sum, n| *sum += n);
+    let sums = flow
+        .window(Windows::fixed(s(100)))
+        .count()
+        .departition(|| 0, |sum, n| *sum += n);
     let sums = sums.collect().await.unwrap();
     let expected: Vec<_> = (0..50).map(|n| (n * 100, 100)).collect();
     assert_eq!(sums.iter().map(seconds).collect::<Vec<_>>(), expected);
@@ -43,8 +46,14 @@ async fn each_window_has_one_result_in_order() {
 #[tokio::test(start_paused = true)]
 async fn a_result_is_emitted_when_the_watermark_has_passed_its_window() {
     let began = tokio::time::Instant::now();
-    let flow = paused(vec![Some(1), Some(25), None, Some(40)]).event_time(times()).workers(2);
-    let keyed = flow.partition(|n| n % 3).workers(3).window(Windows::fixed(s(10))).count();
+    let flow = paused(vec![Some(1), Some(25), None, Some(40)])
+        .event_time(times())
+        .workers(2);
+    let keyed = flow
+        .partition(|n| n % 3)
+        .workers(3)
+        .window(Windows::fixed(s(10)))
+        .count();
     let sizes = keyed.departition(|| 0, |keys, _| *keys += 1);
     let sizes = sizes.map(move |size| (seconds(&size), began.elapsed()));
     let expected = [((0, 1), s(0)), ((20, 1), s(1)), ((40, 1), s(1))];
@@ -54,8 +63,15 @@ async fn a_result_is_emitted_when_the_watermark_has_passed_its_window() {
 #[tokio::test(start_paused = true)]
 async fn results_behind_the_end_of_their_window_make_up_one_more() {
     let flow = paused(vec![Some(1), Some(25), None, Some(2), None, Some(50)]).event_time(times());
-    let flow = flow.workers(1).window(Windows::fixed(s(10)).lateness(s(30)));
-    let sums = flow.count().departition(|| 0, |sum, n| *sum += n).collect().await.unwrap();
+    let flow = flow
+        .workers(1)
+        .window(Windows::fixed(s(10)).lateness(s(30)));
+    let sums = flow
+        .count()
+        .departition(|| 0, |sum, n| *sum += n)
+        .collect()
+        .await
+        .unwrap();
     let sums: Vec<_> = sums.iter().map(|sum| (seconds(sum), sum.firing)).collect();
     let expected = [
         ((0, 1), Firing::OnTime),
@@ -68,24 +84,45 @@ async fn results_behind_the_end_of_their_window_make_up_one_more() {
 
 #[tokio::test]
 async fn windows_without_times_are_emitted_at_the_end_in_order() {
-    let flow = Flow::from_iter(0..100).partition(|n| n % 2).window(Windows::count(20)).count();
-    let sums = flow.departition(|| 0, |sum, (_, n)| *sum += n).collect().await.unwrap();
-    assert_eq!(sums.iter().map(|sum| sum.value).collect::<Vec<_>>(), [40, 40, 20]);
+    let flow = Flow::from_iter(0..100)
+        .partition(|n| n % 2)
+        .window(Windows::count(20))
+        .count();
+    let sums = flow
+        .departition(|| 0, |sum, (_, n)| *sum += n)
+        .collect()
+        .await
+        .unwrap();
+    assert_eq!(
+        sums.iter().map(|sum| sum.value).collect::<Vec<_>>(),
+        [40, 40, 20]
+    );
     assert!(sums.windows(2).all(|pair| pair[0].window < pair[1].window));
 }
 
 #[tokio::test]
 async fn windows_behind_a_departition_get_its_results_on_time() {
     let flow = Flow::from_iter(0..5_000).event_time(times()).workers(3);
-    let sums = flow.window(Windows::fixed(s(10))).count().departition(|| 0, |sum, n| *sum += n);
-    let again = sums.window(Windows::fixed(s(100))).sum(|sum| sum.value).workers(1);
+    let sums = flow
+        .window(Windows::fixed(s(10)))
+        .count()
+        .departition(|| 0, |sum, n| *sum += n);
+    let again = sums
+        .window(Windows::fixed(s(100)))
+        .sum(|sum| sum.value)
+        .workers(1);
     let again = again.collect().await.unwrap();
-    assert_eq!(again.iter().map(|sum| sum.value).collect::<Vec<_>>(), vec![100; 50]);
+    assert_eq!(
+        again.iter().map(|sum| sum.value).collect::<Vec<_>>(),
+        vec![100; 50]
+    );
 }
 
 #[tokio::test]
 async fn the_whole_input_has_one_result_also_without_events() {
-    let flow = Flow::from_iter(0..100_000_u64).workers(4).reduce(|| 0, |sum, n| *sum += n);
+    let flow = Flow::from_iter(0..100_000_u64)
+        .workers(4)
+        .reduce(|| 0, |sum, n| *sum += n);
     let sum = flow.departition_all(|| 0, |sum, n| *sum += n).workers(3);
     assert_eq!(sum.collect().await.unwrap(), [(0..100_000).sum::<u64>()]);
     let none = Flow::from_iter(0..0).departition_all(|| 7, |sum, n| *sum += n);
@@ -95,17 +132,28 @@ async fn the_whole_input_has_one_result_also_without_events() {
 #[tokio::test]
 async fn a_panic_names_the_departition() {
     let flow = Flow::from_iter(0..3).departition_all(|| 0, |_, _| panic!("no"));
-    assert_eq!(flow.run().await.unwrap_err().to_string(), "departition_all panicked: no");
+    assert_eq!(
+        flow.run().await.unwrap_err().to_string(),
+        "departition_all panicked: no"
+    );
     let windows = Flow::from_iter(0..3).window(Windows::count(2)).count();
     let flow = windows.departition(|| -> u8 { panic!("no") }, |_, _| {});
-    assert_eq!(flow.run().await.unwrap_err().to_string(), "departition panicked: no");
+    assert_eq!(
+        flow.run().await.unwrap_err().to_string(),
+        "departition panicked: no"
+    );
 }
 
 #[test]
 fn the_plan_shows_one_worker() {
-    let flow = Flow::from_iter(0..3).workers(2).departition_all(|| 0, |sum, n| *sum += n);
+    let flow = Flow::from_iter(0..3)
+        .workers(2)
+        .departition_all(|| 0, |sum, n| *sum += n);
     let plan = flow.explain().to_string();
-    assert!(plan.ends_with("3. departition, 1 worker\n   - departition_all\n"), "{plan}");
+    assert!(
+        plan.ends_with("3. departition, 1 worker\n   - departition_all\n"),
+        "{plan}"
+    );
 }
 
 proptest! {

@@ -37,7 +37,11 @@ async fn a_run_has_its_effects_and_returns_no_results() {
     let sum = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&sum);
     let flow = Flow::from_iters([0..500, 500..1_000]).workers(3);
-    let report = flow.inspect(move |n| _ = seen.fetch_add(*n, Relaxed)).run().await.unwrap();
+    let report = flow
+        .inspect(move |n| _ = seen.fetch_add(*n, Relaxed))
+        .run()
+        .await
+        .unwrap();
     assert_eq!(sum.load(Relaxed), (0..1_000).sum::<usize>());
     assert_eq!(report.operators()[0].events(), 1_000);
 }
@@ -46,8 +50,13 @@ async fn a_run_has_its_effects_and_returns_no_results() {
 async fn for_each_gets_every_result() {
     let sum = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&sum);
-    let flow = Flow::from_iter(0..1_000).partition(|n| n % 7).workers(3).sum(|n| *n);
-    flow.for_each(move |(_, n)| _ = seen.fetch_add(n, Relaxed)).await.unwrap();
+    let flow = Flow::from_iter(0..1_000)
+        .partition(|n| n % 7)
+        .workers(3)
+        .sum(|n| *n);
+    flow.for_each(move |(_, n)| _ = seen.fetch_add(n, Relaxed))
+        .await
+        .unwrap();
     assert_eq!(sum.load(Relaxed), (0..1_000).sum::<usize>());
 }
 
@@ -55,7 +64,10 @@ async fn for_each_gets_every_result() {
 async fn a_flow_that_was_started_ends_with_its_sources() {
     let count = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&count);
-    let merged = Flow::from_iter(0..1_000).map(|n| n + 1).merge(Flow::from_iter(0..500)).workers(2);
+    let merged = Flow::from_iter(0..1_000)
+        .map(|n| n + 1)
+        .merge(Flow::from_iter(0..500))
+        .workers(2);
     let counts = merged.partition(|n| n % 3).workers(3).count();
     let counts = counts.inspect(move |(_, n)| _ = seen.fetch_add(*n as usize, Relaxed));
     let mut running = counts.start().await.unwrap();
@@ -80,7 +92,10 @@ async fn results_do_not_stay_in_memory_once_they_are_through() {
 #[tokio::test]
 async fn a_consumer_gets_every_event_of_a_flow_and_ends_with_it() {
     let seen = Seen::default();
-    let flow = Flow::from_iters([0..1_000, 1_000..2_500]).workers(3).shuffle().workers(2);
+    let flow = Flow::from_iters([0..1_000, 1_000..2_500])
+        .workers(3)
+        .shuffle()
+        .workers(2);
     let (output, mut running) = flow.map(|n| n * 2).into_stages().await.unwrap();
     let consumer = note(output, &seen).await;
     running.wait().await.unwrap();
@@ -115,7 +130,10 @@ async fn a_consumer_may_subscribe_while_the_flow_runs_and_others_are_busy() {
     second.join().await;
     let all: BTreeSet<u32> = sorted(&busy).into_iter().chain(sorted(&late)).collect();
     assert_eq!(all.len(), 50_000);
-    assert_eq!(busy.lock().unwrap().len() + late.lock().unwrap().len(), 50_000);
+    assert_eq!(
+        busy.lock().unwrap().len() + late.lock().unwrap().len(),
+        50_000
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,26 +148,34 @@ async fn events_go_through_running_stages_and_into_others() {
         });
         Ok(same.subscribe_to(numbers).start().await?.output())
     });
-    let flow = flow.workers(2).filter(|n| n % 2 == 0).through(async move |numbers| {
-        let more = stage::map(move |n: u32| {
-            second.lock().unwrap().push(n);
-            n + 1
+    let flow = flow
+        .workers(2)
+        .filter(|n| n % 2 == 0)
+        .through(async move |numbers| {
+            let more = stage::map(move |n: u32| {
+                second.lock().unwrap().push(n);
+                n + 1
+            });
+            Ok(more.subscribe_to(numbers).start().await?.output())
         });
-        Ok(more.subscribe_to(numbers).start().await?.output())
-    });
     let (output, mut running) = flow.workers(2).into_stages().await.unwrap();
     let consumer = note(output, &three).await;
     running.wait().await.unwrap();
     consumer.join().await;
     assert_eq!(sorted(&one), (0..3_000).collect::<Vec<_>>());
     assert_eq!(sorted(&two), (0..3_000).step_by(2).collect::<Vec<_>>());
-    assert_eq!(sorted(&three), (0..3_000).step_by(2).map(|n| n + 1).collect::<Vec<_>>());
+    assert_eq!(
+        sorted(&three),
+        (0..3_000).step_by(2).map(|n| n + 1).collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_has_results_as_they_come() {
     let began = tokio::time::Instant::now();
-    let flow = in_parts(vec![vec![1, 2], vec![3]]).workers(1).map(|n| n * 2);
+    let flow = in_parts(vec![vec![1, 2], vec![3]])
+        .workers(1)
+        .map(|n| n * 2);
     let mut stream = flow.into_stream().await.unwrap();
     assert_eq!(stream.next().await.unwrap().unwrap(), 2);
     assert_eq!(stream.next().await.unwrap().unwrap(), 4);
@@ -163,7 +189,11 @@ async fn a_flow_whose_results_are_not_taken_reads_only_so_much() {
     let read = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&read);
     let endless = (0_u64..).inspect(move |_| _ = counted.fetch_add(1, Relaxed));
-    let (output, running) = Flow::from_iter(endless).workers(1).into_stages().await.unwrap();
+    let (output, running) = Flow::from_iter(endless)
+        .workers(1)
+        .into_stages()
+        .await
+        .unwrap();
     tokio::time::sleep(s(10)).await;
     let before = read.load(Relaxed);
     assert!(before < 50_000, "{before}");
@@ -180,15 +210,28 @@ async fn taking_some_events_of_an_endless_flow_ends_it_when_the_stream_is_droppe
         let held = Arc::clone(&alive);
         let endless = (0_u64..).inspect(move |_| _ = Arc::strong_count(&held));
         let flow = Flow::from_iter(endless).workers(1);
-        let flow = if with_operators { flow.map(|n| n).boxed() } else { flow };
-        let taken: Vec<_> = flow.into_stream().await.unwrap().take(10).map(Result::unwrap).collect().await;
+        let flow = if with_operators {
+            flow.map(|n| n).boxed()
+        } else {
+            flow
+        };
+        let taken: Vec<_> = flow
+            .into_stream()
+            .await
+            .unwrap()
+            .take(10)
+            .map(Result::unwrap)
+            .collect()
+            .await;
         assert_eq!(taken, (0..10).collect::<Vec<_>>());
         let gone = async {
             while Arc::strong_count(&alive) > 1 {
                 tokio::time::sleep(ms(10)).await;
             }
         };
-        tokio::time::timeout(s(60), gone).await.expect("its source is gone");
+        tokio::time::timeout(s(60), gone)
+            .await
+            .expect("its source is gone");
     }
 }
 
@@ -204,5 +247,7 @@ async fn nothing_is_left_of_a_flow_that_has_ended() {
             tokio::time::sleep(ms(10)).await;
         }
     };
-    tokio::time::timeout(s(60), gone).await.expect("its workers are gone");
+    tokio::time::timeout(s(60), gone)
+        .await
+        .expect("its workers are gone");
 }

@@ -38,21 +38,37 @@ async fn a_source_that_panics_ends_the_flow() {
     let mut running = Flow::from_iter(panics()).map(|n| n).start().await.unwrap();
     let text = running.wait().await.unwrap_err().to_string();
     assert!(text.contains("no 3000"), "{text}");
-    let stream = Flow::from_iter(panics()).workers(1).into_stream().await.unwrap();
+    let stream = Flow::from_iter(panics())
+        .workers(1)
+        .into_stream()
+        .await
+        .unwrap();
     let last = stream.collect::<Vec<_>>().await.pop().unwrap();
     assert!(last.unwrap_err().to_string().contains("no 3000"));
 }
 
 #[tokio::test]
 async fn an_empty_source_ends_the_flow_normally() {
-    assert!(Flow::from_iter(0..0).map(|n| n).collect().await.unwrap().is_empty());
+    assert!(
+        Flow::from_iter(0..0)
+            .map(|n| n)
+            .collect()
+            .await
+            .unwrap()
+            .is_empty()
+    );
     let mut running = Flow::from_iter(0..0).start().await.unwrap();
     running.wait().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_stage_that_fails_as_a_source_ends_the_flow() {
-    let failing = stage::producer(Failing).name("disk").accumulate().start().await.unwrap();
+    let failing = stage::producer(Failing)
+        .name("disk")
+        .accumulate()
+        .start()
+        .await
+        .unwrap();
     let flow = Flow::from_stages([failing.output()]).map(|n| n);
     let running = tokio::spawn(flow.run());
     tokio::task::yield_now().await;
@@ -75,14 +91,31 @@ async fn a_source_that_is_stopped_ends_the_flow_with_an_error() {
 
 #[tokio::test]
 async fn a_panic_behind_a_partition_ends_the_flow_with_more_workers_as_well() {
-    let flow = Flow::from_iter(0..10_000).workers(4).map(|n| if n == 77 { panic!("no") } else { n });
-    assert_eq!(flow.run().await.unwrap_err().to_string(), "map panicked: no");
-    let counts = Flow::from_iter(0..10_000).partition(|n| n % 9).workers(4).count();
+    let flow = Flow::from_iter(0..10_000)
+        .workers(4)
+        .map(|n| if n == 77 { panic!("no") } else { n });
+    assert_eq!(
+        flow.run().await.unwrap_err().to_string(),
+        "map panicked: no"
+    );
+    let counts = Flow::from_iter(0..10_000)
+        .partition(|n| n % 9)
+        .workers(4)
+        .count();
     let counts = counts.map(|(key, n)| if key == 5 { panic!("five") } else { n });
-    assert_eq!(counts.collect().await.unwrap_err().to_string(), "map panicked: five");
+    assert_eq!(
+        counts.collect().await.unwrap_err().to_string(),
+        "map panicked: five"
+    );
     let sums = Flow::from_iter(0..10).partition(|n| n % 2);
-    let sums = sums.reduce(|| 0, |sum, n| if n == 7 { panic!("seven") } else { *sum += n });
-    assert_eq!(sums.collect().await.unwrap_err().to_string(), "reduce panicked: seven");
+    let sums = sums.reduce(
+        || 0,
+        |sum, n| if n == 7 { panic!("seven") } else { *sum += n },
+    );
+    assert_eq!(
+        sums.collect().await.unwrap_err().to_string(),
+        "reduce panicked: seven"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -104,10 +137,16 @@ async fn a_consumer_that_fails_leaves_the_flow_to_others() {
 
 #[tokio::test(start_paused = true)]
 async fn a_flow_that_is_dropped_ends_its_consumers() {
-    let (output, running) = Flow::from_iter(0_u32..).workers(1).into_stages().await.unwrap();
+    let (output, running) = Flow::from_iter(0_u32..)
+        .workers(1)
+        .into_stages()
+        .await
+        .unwrap();
     let mut events = output.stream().unwrap();
     assert_eq!(events.next().await, Some(0));
     drop(running);
     let rest = async { while events.next().await.is_some() {} };
-    tokio::time::timeout(s(60), rest).await.expect("the stream ends");
+    tokio::time::timeout(s(60), rest)
+        .await
+        .expect("the stream ends");
 }

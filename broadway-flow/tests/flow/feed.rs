@@ -36,5 +36,8 @@ pub(crate) fn times() -> EventTime<i64> {
 
 /// Start in seconds, and value.
 pub(crate) fn brief<T: Clone>(result: &Windowed<T>) -> (i64, T) {
-    (result.start().unwrap().as_millis().div_euclid(1_000), result.value.clone())
+    (
+        result.start().unwrap().as_millis().div_euclid(1_000),
+        result.value.clone(),
+    )
 }

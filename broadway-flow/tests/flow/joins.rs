@@ -33,8 +33,15 @@ fn limit(error: RunFlowError) -> String {
 async fn a_join_of_the_whole_input_pairs_all_events_of_a_key() {
     let left = Flow::from_iter((0..2_000).map(|n| (n % 10, n)));
     let right = Flow::from_iter(0..5);
-    let join = left.join(right, |pair| pair.0, |key| *key).items_max(5_000).workers(3);
-    let mut joined = join.inner(|pair, key| (key, pair.1)).collect().await.unwrap();
+    let join = left
+        .join(right, |pair| pair.0, |key| *key)
+        .items_max(5_000)
+        .workers(3);
+    let mut joined = join
+        .inner(|pair, key| (key, pair.1))
+        .collect()
+        .await
+        .unwrap();
     joined.sort_unstable();
     let expected = (0..5).flat_map(|key| (0..200).map(move |n| (key, n * 10 + key)));
     assert_eq!(joined, expected.collect::<Vec<_>>());
@@ -45,14 +52,25 @@ async fn a_right_and_a_full_join_emit_events_without_a_partner() {
     let flows = || (Flow::from_iter([1, 2]), Flow::from_iter([2, 3]));
     let (left, right) = flows();
     let join = left.join(right, |n| *n, |n| *n).items_max(10);
-    let mut joined = join.right(|left, right| (left, right)).collect().await.unwrap();
+    let mut joined = join
+        .right(|left, right| (left, right))
+        .collect()
+        .await
+        .unwrap();
     joined.sort_unstable();
     assert_eq!(joined, [(None, 3), (Some(2), 2)]);
     let (left, right) = flows();
     let join = left.join(right, |n| *n, |n| *n).items_max(10);
-    let mut joined = join.full(|left, right| (left, right)).collect().await.unwrap();
+    let mut joined = join
+        .full(|left, right| (left, right))
+        .collect()
+        .await
+        .unwrap();
     joined.sort_unstable();
-    assert_eq!(joined, [(None, Some(3)), (Some(1), None), (Some(2), Some(2))]);
+    assert_eq!(
+        joined,
+        [(None, Some(3)), (Some(1), None), (Some(2), Some(2))]
+    );
 }
 
 #[tokio::test]
@@ -67,13 +85,19 @@ async fn a_join_without_windows_needs_a_limit() {
 async fn a_join_refuses_windows_and_options_that_it_does_not_have() {
     let join = |windows: Windows<()>| {
         let (left, right) = (Flow::from_iter([1]), Flow::from_iter([1]));
-        left.join(right, |n| *n, |n| *n).within(windows).inner(|left, _| left).run()
+        left.join(right, |n| *n, |n| *n)
+            .within(windows)
+            .inner(|left, _| left)
+            .run()
     };
     let error = join(Windows::fixed(s(1))).await.unwrap_err().to_string();
     assert!(error.contains("event_time"), "{error}");
     let error = join(Windows::session(s(1))).await.unwrap_err().to_string();
     assert!(error.contains("fixed or sliding"), "{error}");
-    let error = join(Windows::global().trigger_every(2)).await.unwrap_err().to_string();
+    let error = join(Windows::global().trigger_every(2))
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("options of firing"), "{error}");
     let error = join(Windows::fixed(s(0))).await.unwrap_err().to_string();
     assert!(error.contains("size"), "{error}");
@@ -83,7 +107,12 @@ async fn a_join_refuses_windows_and_options_that_it_does_not_have() {
 async fn too_many_events_end_the_flow_with_the_name_of_the_join() {
     let (left, right) = (Flow::from_iter(0..100), Flow::from_iter(0..100));
     let join = left.join(right, |n| *n, |n| *n).items_max(150).workers(1);
-    let error = join.inner(|left, _| left).named("pairs").run().await.unwrap_err();
+    let error = join
+        .inner(|left, _| left)
+        .named("pairs")
+        .run()
+        .await
+        .unwrap_err();
     let expected = "join \"pairs\" exceeded its limit: a worker holds 150 items: raise `items_max`, or use shorter windows";
     assert_eq!(limit(error), expected);
 }
@@ -92,8 +121,15 @@ async fn too_many_events_end_the_flow_with_the_name_of_the_join() {
 async fn windows_that_are_over_do_not_count_towards_the_limit() {
     let events: Vec<_> = (0..100_000).map(|n| (0, n)).collect();
     let join = timed(events).join(timed(vec![(0, 7)]), |event| event.0, |event| event.0);
-    let join = join.within(Windows::fixed(s(10))).items_max(50_000).workers(1);
-    let joined = join.inner(|left, right| (left.1, right.1)).collect().await.unwrap();
+    let join = join
+        .within(Windows::fixed(s(10)))
+        .items_max(50_000)
+        .workers(1);
+    let joined = join
+        .inner(|left, right| (left.1, right.1))
+        .collect()
+        .await
+        .unwrap();
     assert_eq!(joined.len(), 10);
 }
 
@@ -121,7 +157,11 @@ async fn a_late_event_goes_to_the_late_output_of_its_side() {
 async fn a_panic_of_the_function_names_the_join() {
     let (left, right) = (Flow::from_iter([1]), Flow::from_iter([1]));
     let join = left.join(right, |n| *n, |n| *n).items_max(10);
-    let error = join.inner(|_, _| -> u8 { panic!("no") }).run().await.unwrap_err();
+    let error = join
+        .inner(|_, _| -> u8 { panic!("no") })
+        .run()
+        .await
+        .unwrap_err();
     assert_eq!(error.to_string(), "join panicked: no");
 }
 
@@ -129,20 +169,36 @@ async fn a_panic_of_the_function_names_the_join() {
 async fn no_result_is_late_for_windows_behind_the_join() {
     let events: Vec<_> = (0..3_000).map(|n| (0, n)).collect();
     let windows = || Windows::fixed(s(10)).lateness(s(25));
-    let join = timed(events).join(timed(vec![(1, 0), (1, 3_000)]), |event| event.0, |event| event.0);
-    let left = join.within(windows()).left(|left, right| (left, right)).workers(1);
+    let join = timed(events).join(
+        timed(vec![(1, 0), (1, 3_000)]),
+        |event| event.0,
+        |event| event.0,
+    );
+    let left = join
+        .within(windows())
+        .left(|left, right| (left, right))
+        .workers(1);
     let counts = left.window(Windows::fixed(s(10))).count();
     let counts = counts.collect().await.unwrap();
-    assert_eq!(counts.iter().map(|count| count.value).collect::<Vec<_>>(), vec![10; 300]);
+    assert_eq!(
+        counts.iter().map(|count| count.value).collect::<Vec<_>>(),
+        vec![10; 300]
+    );
 }
 
 #[test]
 fn the_plan_shows_the_join() {
-    let (left, right) = (Flow::from_iter([1]).workers(1), Flow::from_iter([1]).workers(1));
+    let (left, right) = (
+        Flow::from_iter([1]).workers(1),
+        Flow::from_iter([1]).workers(1),
+    );
     let join = left.join(right, |n| *n, |n| *n).items_max(10).workers(2);
     let plan = join.inner(|left, _| left).explain().to_string();
     assert!(plan.contains("5. join of 2 and 4, 2 workers\n"), "{plan}");
-    assert!(plan.contains("   - join (inner, all events, at most 10 items per worker)\n"), "{plan}");
+    assert!(
+        plan.contains("   - join (inner, all events, at most 10 items per worker)\n"),
+        "{plan}"
+    );
 }
 
 proptest! {
@@ -188,7 +244,9 @@ fn nested_loops(
             }
             joined.extend(partners.map(|other| (Some(**one), Some(**other))));
         }
-        let alone = right.iter().filter(|other| left.iter().all(|one| one.0 != other.0));
+        let alone = right
+            .iter()
+            .filter(|other| left.iter().all(|one| one.0 != other.0));
         joined.extend(alone.map(|other| (None, Some(**other))));
     }
     joined

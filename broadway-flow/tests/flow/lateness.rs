@@ -11,11 +11,20 @@ const LATE: Firing = Firing::Late;
 
 fn firings(sums: &[Windowed<i64>]) -> Vec<(i64, Firing, i64)> {
     let brief = sums.iter().map(|sum| (brief(sum), sum.firing));
-    brief.map(|((start, value), firing)| (start, firing, value)).collect()
+    brief
+        .map(|((start, value), firing)| (start, firing, value))
+        .collect()
 }
 
 async fn sums(parts: Vec<Vec<i64>>, windows: Windows<i64>) -> Vec<(i64, Firing, i64)> {
-    firings(&timed(parts).window(windows).sum(|n| *n).collect().await.unwrap())
+    firings(
+        &timed(parts)
+            .window(windows)
+            .sum(|n| *n)
+            .collect()
+            .await
+            .unwrap(),
+    )
 }
 
 fn ten(lateness: u64) -> Windows<i64> {
@@ -25,17 +34,30 @@ fn ten(lateness: u64) -> Windows<i64> {
 #[tokio::test(start_paused = true)]
 async fn a_window_is_emitted_again_only_if_late_events_come() {
     let windows = sums(vec![vec![1, 25], vec![30]], ten(100)).await;
-    assert_eq!(windows, [(0, ON_TIME, 1), (20, ON_TIME, 25), (30, ON_TIME, 30)]);
+    assert_eq!(
+        windows,
+        [(0, ON_TIME, 1), (20, ON_TIME, 25), (30, ON_TIME, 30)]
+    );
     let windows = sums(vec![vec![1, 25], vec![2], vec![30]], ten(100)).await;
-    let expected = [(0, ON_TIME, 1), (0, LATE, 3), (20, ON_TIME, 25), (30, ON_TIME, 30)];
+    let expected = [
+        (0, ON_TIME, 1),
+        (0, LATE, 3),
+        (20, ON_TIME, 25),
+        (30, ON_TIME, 30),
+    ];
     assert_eq!(windows, expected);
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_late_event_is_emitted_at_once() {
     let windows = sums(vec![vec![1, 25], vec![2, 3], vec![4]], ten(100)).await;
-    let expected =
-        [(0, ON_TIME, 1), (0, LATE, 3), (0, LATE, 6), (0, LATE, 10), (20, ON_TIME, 25)];
+    let expected = [
+        (0, ON_TIME, 1),
+        (0, LATE, 3),
+        (0, LATE, 6),
+        (0, LATE, 10),
+        (20, ON_TIME, 25),
+    ];
     assert_eq!(windows, expected);
 }
 
@@ -43,8 +65,13 @@ async fn each_late_event_is_emitted_at_once() {
 async fn late_events_may_be_emitted_once_when_their_time_is_over() {
     let windows = ten(30).late_firing(LateFiring::AtClose);
     let parts = vec![vec![1, 25], vec![2, 3], vec![4], vec![39], vec![40]];
-    let expected =
-        [(0, ON_TIME, 1), (20, ON_TIME, 25), (0, LATE, 10), (30, ON_TIME, 39), (40, ON_TIME, 40)];
+    let expected = [
+        (0, ON_TIME, 1),
+        (20, ON_TIME, 25),
+        (0, LATE, 10),
+        (30, ON_TIME, 39),
+        (40, ON_TIME, 40),
+    ];
     assert_eq!(sums(parts, windows).await, expected);
 }
 
@@ -58,7 +85,10 @@ async fn the_end_of_the_input_emits_late_events_whatever_time_is_left() {
 #[tokio::test(start_paused = true)]
 async fn a_late_event_of_a_window_without_results_makes_one() {
     let windows = sums(vec![vec![25], vec![2], vec![30]], ten(100)).await;
-    assert_eq!(windows, [(0, LATE, 2), (20, ON_TIME, 25), (30, ON_TIME, 30)]);
+    assert_eq!(
+        windows,
+        [(0, LATE, 2), (20, ON_TIME, 25), (30, ON_TIME, 30)]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -66,16 +96,35 @@ async fn events_beyond_the_lateness_go_to_the_late_output() {
     let late = Arc::new(Mutex::new(Vec::new()));
     let output = Arc::clone(&late);
     let flow = timed(vec![vec![1, 25], vec![2], vec![45], vec![3]]).window(ten(30));
-    let sums = flow.on_late(move |late| output.lock().unwrap().push(late.event)).sum(|n| *n);
+    let sums = flow
+        .on_late(move |late| output.lock().unwrap().push(late.event))
+        .sum(|n| *n);
     let sums = firings(&sums.collect().await.unwrap());
-    assert_eq!(sums, [(0, ON_TIME, 1), (0, LATE, 3), (20, ON_TIME, 25), (40, ON_TIME, 45)]);
+    assert_eq!(
+        sums,
+        [
+            (0, ON_TIME, 1),
+            (0, LATE, 3),
+            (20, ON_TIME, 25),
+            (40, ON_TIME, 45)
+        ]
+    );
     assert_eq!(*late.lock().unwrap(), [3]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_trigger_does_not_see_late_events() {
-    let windows = sums(vec![vec![1, 25], vec![2, 3], vec![4]], ten(100).trigger_every(2)).await;
-    let expected =
-        [(0, ON_TIME, 1), (0, LATE, 3), (0, LATE, 6), (0, LATE, 10), (20, ON_TIME, 25)];
+    let windows = sums(
+        vec![vec![1, 25], vec![2, 3], vec![4]],
+        ten(100).trigger_every(2),
+    )
+    .await;
+    let expected = [
+        (0, ON_TIME, 1),
+        (0, LATE, 3),
+        (0, LATE, 6),
+        (0, LATE, 10),
+        (20, ON_TIME, 25),
+    ];
     assert_eq!(windows, expected);
 }

@@ -25,7 +25,11 @@ async fn the_first_window_is_not_longer_than_the_others() {
     let began = Instant::now();
     let flow = in_parts(vec![vec![1], vec![], vec![]]).workers(1);
     let sums = flow.window(Windows::periodic(ms(500))).count();
-    let first = sums.map(move |_| began.elapsed() < s(1)).collect().await.unwrap();
+    let first = sums
+        .map(move |_| began.elapsed() < s(1))
+        .collect()
+        .await
+        .unwrap();
     assert_eq!(first, [true]);
 }
 
@@ -33,15 +37,25 @@ async fn the_first_window_is_not_longer_than_the_others() {
 async fn a_period_without_events_emits_nothing_and_counts() {
     let flow = in_parts(vec![vec![1], vec![], vec![], vec![2]]).workers(1);
     let sums = flow.window(Windows::periodic(ms(800))).sum(|n| *n);
-    let sums = sums.map(|sum| (sum.window, sum.value)).collect().await.unwrap();
+    let sums = sums
+        .map(|sum| (sum.window, sum.value))
+        .collect()
+        .await
+        .unwrap();
     assert_eq!(sums, [(Window::Number(0), 1), (Window::Number(3), 2)]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_trigger_fires_within_a_period() {
     let flow = in_parts(vec![(1..=12).collect(), vec![13]]).workers(1);
-    let sums = flow.window(Windows::periodic(ms(800)).trigger_every(5)).sum(|n| *n);
-    let sums = sums.map(|sum| (sum.window, sum.firing, sum.value)).collect().await.unwrap();
+    let sums = flow
+        .window(Windows::periodic(ms(800)).trigger_every(5))
+        .sum(|n| *n);
+    let sums = sums
+        .map(|sum| (sum.window, sum.firing, sum.value))
+        .collect()
+        .await
+        .unwrap();
     let expected = [
         (Window::Number(0), Firing::Early, 15),
         (Window::Number(0), Firing::Early, 55),
@@ -53,7 +67,14 @@ async fn a_trigger_fires_within_a_period() {
 
 #[tokio::test(start_paused = true)]
 async fn a_period_that_is_not_over_is_emitted_at_the_end() {
-    let flow = in_parts(vec![vec![1], vec![2]]).workers(1).window(Windows::periodic(s(60)));
-    let sums = flow.sum(|n| *n).map(|sum| (sum.firing, sum.value)).collect().await.unwrap();
+    let flow = in_parts(vec![vec![1], vec![2]])
+        .workers(1)
+        .window(Windows::periodic(s(60)));
+    let sums = flow
+        .sum(|n| *n)
+        .map(|sum| (sum.firing, sum.value))
+        .collect()
+        .await
+        .unwrap();
     assert_eq!(sums, [(Firing::OnTime, 3)]);
 }

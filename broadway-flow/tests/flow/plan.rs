@@ -22,8 +22,15 @@ fn visits() -> Flow<String> {
         .count()
         .named("per page")
         .map(|count: Windowed<(i64, u64)>| format!("{:?}", count.value));
-    let other = Flow::from_iters([["a", "b"], ["c", "d"]]).workers(1).map(str::to_owned);
-    counts.merge(other).workers(1).inspect(|_| {}).named("log").boxed()
+    let other = Flow::from_iters([["a", "b"], ["c", "d"]])
+        .workers(1)
+        .map(str::to_owned);
+    counts
+        .merge(other)
+        .workers(1)
+        .inspect(|_| {})
+        .named("log")
+        .boxed()
 }
 
 #[test]
@@ -107,7 +114,10 @@ total: 10 events read in # ms, # ms in operators
     assert_eq!(without_times(&report.to_string()), expected);
     assert_eq!(report.to_string(), report.plan().to_string());
     let chart = report.plan().mermaid();
-    assert!(chart.contains("<br/>event_time (disorder 2s) · 5 events"), "{chart}");
+    assert!(
+        chart.contains("<br/>event_time (disorder 2s) · 5 events"),
+        "{chart}"
+    );
     assert!(chart.contains("\n  total[\"10 events read in "), "{chart}");
 }
 
@@ -131,16 +141,27 @@ total: 2 events read in # s, # ms in operators
     tokio::time::sleep(s(10)).await;
     assert_eq!(without_times(&plan.to_string()), text);
     let later = running.explain().to_string();
-    assert!(later.contains("total: 12 events read in 12.50 s"), "{later}");
+    assert!(
+        later.contains("total: 12 events read in 12.50 s"),
+        "{later}"
+    );
 }
 
 #[test]
 fn a_name_cannot_break_a_plan_or_a_chart() {
     let name = "a \"b\" [c] {d} (e)\n%%{init}%% `f` <g> &amp; #35; $h$ ü|終 style:#1;";
-    let plan = Flow::from_iter(0..1).workers(1).map(|n| n).named(name).explain();
-    let line = "   - map \"a \\\"b\\\" [c] {d} (e)\\n%%{init}%% `f` <g> &amp; #35; $h$ ü|終 style:#1;\"";
+    let plan = Flow::from_iter(0..1)
+        .workers(1)
+        .map(|n| n)
+        .named(name)
+        .explain();
+    let line =
+        "   - map \"a \\\"b\\\" [c] {d} (e)\\n%%{init}%% `f` <g> &amp; #35; $h$ ü|終 style:#1;\"";
     assert_eq!(plan.to_string().lines().nth(2), Some(line));
     let label = "1 worker<br/>map #quot;a #92;#quot;b#92;#quot; #91;c#93; #123;d#125; (e)#92;n#37;#37;#123;init#125;#37;#37; #96;f#96; \
                  #60;g#62; #38;amp#59; #35;35#59; #36;h#36; ü#124;終 style#58;#35;1#59;#quot;";
-    assert_eq!(plan.mermaid().lines().nth(2).unwrap(), format!("  n2[\"{label}\"]"));
+    assert_eq!(
+        plan.mermaid().lines().nth(2).unwrap(),
+        format!("  n2[\"{label}\"]")
+    );
 }

@@ -21,13 +21,20 @@ fn slow(n: u64) -> impl Stream<Item = u64> + Send {
 
 #[tokio::test(start_paused = true)]
 async fn progress_counts_what_a_stream_has_sent() {
-    let mut running = Flow::from_stream(slow(30)).workers(1).start().await.unwrap();
+    let mut running = Flow::from_stream(slow(30))
+        .workers(1)
+        .start()
+        .await
+        .unwrap();
     let progress = running.progress();
     assert_eq!((progress.done, progress.per_second), (0, 0.0));
     sleep(ms(2_000)).await;
     let progress = running.progress();
     assert_eq!((progress.done, progress.per_second), (20, 10.0));
-    assert_eq!((progress.total, progress.share, progress.left), (None, None, None));
+    assert_eq!(
+        (progress.total, progress.share, progress.left),
+        (None, None, None)
+    );
     assert_eq!(progress.unit, ProgressUnit::Events);
     assert_eq!(progress.to_string(), "20 events, 10/s");
     running.wait().await.unwrap();
@@ -36,7 +43,11 @@ async fn progress_counts_what_a_stream_has_sent() {
 
 #[tokio::test(start_paused = true)]
 async fn the_rate_is_that_of_the_last_ten_seconds_even_if_asked_for_once() {
-    let mut running = Flow::from_stream(slow(200)).workers(1).start().await.unwrap();
+    let mut running = Flow::from_stream(slow(200))
+        .workers(1)
+        .start()
+        .await
+        .unwrap();
     sleep(ms(15_000)).await;
     let progress = running.progress();
     assert_eq!(progress.done, 150);
@@ -76,10 +87,17 @@ async fn the_share_grows_with_what_consumers_take() {
 #[tokio::test]
 async fn the_totals_of_all_sources_add_up() {
     let one = Flow::from_iters([0..3_000, 0..10]).workers(1);
-    let mut running = one.merge(Flow::from_iter(0..500).workers(1)).start().await.unwrap();
+    let mut running = one
+        .merge(Flow::from_iter(0..500).workers(1))
+        .start()
+        .await
+        .unwrap();
     running.wait().await.unwrap();
     let progress = running.progress();
-    assert_eq!((progress.done, progress.total, progress.share), (3_510, Some(3_510), Some(1.0)));
+    assert_eq!(
+        (progress.done, progress.total, progress.share),
+        (3_510, Some(3_510), Some(1.0))
+    );
 }
 
 #[tokio::test]
@@ -89,7 +107,10 @@ async fn one_source_of_unknown_length_leaves_the_total_unknown() {
     let mut running = known.merge(unknown).start().await.unwrap();
     running.wait().await.unwrap();
     let progress = running.progress();
-    assert_eq!((progress.done, progress.total, progress.share), (750, None, None));
+    assert_eq!(
+        (progress.done, progress.total, progress.share),
+        (750, None, None)
+    );
 }
 
 #[tokio::test]
@@ -101,7 +122,9 @@ async fn an_empty_flow_is_complete() {
 
 #[tokio::test(start_paused = true)]
 async fn progress_stops_where_a_flow_fails() {
-    let flow = Flow::from_stream(slow(30)).workers(1).try_map(|n| if n < 7 { Ok(n) } else { Err("seven") });
+    let flow = Flow::from_stream(slow(30))
+        .workers(1)
+        .try_map(|n| if n < 7 { Ok(n) } else { Err("seven") });
     let mut running = flow.start().await.unwrap();
     let error: FlowError = running.wait().await.unwrap_err();
     assert_eq!(error.to_string(), "try_map failed: seven");
@@ -116,7 +139,20 @@ async fn a_flow_with_a_bar_does_what_it_does_without_one() {
     let mut running = Flow::from_stream(slow(3)).workers(1).start().await.unwrap();
     let report = running.wait_with_bar().await.unwrap();
     assert_eq!(report.elapsed(), ms(250));
-    assert_eq!(Flow::from_iter(0..3).workers(1).progress_bar().collect().await.unwrap(), [0, 1, 2]);
-    let failing = Flow::from_iter(0..3).progress_bar().map(|n: u8| if n == 2 { panic!("two") } else { n });
-    assert_eq!(failing.run().await.unwrap_err().to_string(), "map panicked: two");
+    assert_eq!(
+        Flow::from_iter(0..3)
+            .workers(1)
+            .progress_bar()
+            .collect()
+            .await
+            .unwrap(),
+        [0, 1, 2]
+    );
+    let failing = Flow::from_iter(0..3)
+        .progress_bar()
+        .map(|n: u8| if n == 2 { panic!("two") } else { n });
+    assert_eq!(
+        failing.run().await.unwrap_err().to_string(),
+        "map panicked: two"
+    );
 }

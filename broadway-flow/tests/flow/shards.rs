@@ -112,7 +112,10 @@ impl MemberProducer {
                 continue;
             }
             let epoch = partition.epoch;
-            let position = self.positions.entry(number).or_insert((epoch, partition.committed));
+            let position = self
+                .positions
+                .entry(number)
+                .or_insert((epoch, partition.committed));
             if position.0 != epoch {
                 *position = (epoch, partition.committed);
             }
@@ -178,7 +181,10 @@ impl Acknowledger for MemberAcknowledger {
             }
             let offsets = settled.entry((token.partition, token.epoch)).or_default();
             offsets.push(token.offset);
-            while let Some(at) = offsets.iter().position(|offset| *offset == partition.committed) {
+            while let Some(at) = offsets
+                .iter()
+                .position(|offset| *offset == partition.committed)
+            {
                 offsets.swap_remove(at);
                 partition.committed += 1;
             }
@@ -216,7 +222,12 @@ type Results = Arc<Mutex<Vec<Windowed<(u64, u64)>>>>;
 const DISORDER: i64 = 3;
 
 /// Starts an instance that counts by key in windows.
-async fn instance(broker: &Broker, number: usize, windows: Windows<Item>, results: &Results) -> RunningFlow {
+async fn instance(
+    broker: &Broker,
+    number: usize,
+    windows: Windows<Item>,
+    results: &Results,
+) -> RunningFlow {
     let member = Member {
         broker: broker.clone(),
         number,
@@ -258,10 +269,17 @@ fn check(results: &Results, expected: &BTreeMap<(Window, u64), u64>) -> usize {
     let mut seen = BTreeMap::new();
     for result in results.iter() {
         let (key, n) = result.value;
-        assert_eq!(expected.get(&(result.window, key)), Some(&n), "{result:?} is incomplete");
+        assert_eq!(
+            expected.get(&(result.window, key)),
+            Some(&n),
+            "{result:?} is incomplete"
+        );
         *seen.entry((result.window, key)).or_insert(0) += 1;
     }
-    let missing: Vec<_> = expected.keys().filter(|window| !seen.contains_key(window)).collect();
+    let missing: Vec<_> = expected
+        .keys()
+        .filter(|window| !seen.contains_key(window))
+        .collect();
     assert!(missing.is_empty(), "missing: {missing:?}");
     results.len() - expected.len()
 }
@@ -324,7 +342,12 @@ async fn results_are_complete_when_partitions_move_and_instances_die() {
     });
     let repeated = check(&results, &expected);
     assert!(repeated < 40, "{repeated} results were repeated");
-    let unread = broker.lock().partitions.iter().map(|p| p.log.len() - p.committed).max();
+    let unread = broker
+        .lock()
+        .partitions
+        .iter()
+        .map(|p| p.log.len() - p.committed)
+        .max();
     assert!(unread <= Some(40), "{unread:?}");
 }
 
@@ -339,7 +362,11 @@ async fn other_windows_and_boundaries_are_refused_behind_a_topic() {
     };
     let flow = |broker: &Broker| {
         let first = Flow::from_iter(std::iter::empty::<u8>());
-        first.repartition_through(RecordingPublisher::new(), |_| Outgoing::new(""), source(broker))
+        first.repartition_through(
+            RecordingPublisher::new(),
+            |_| Outgoing::new(""),
+            source(broker),
+        )
     };
     let whole = flow(&broker).partition(|item| item.2.1).count().run().await;
     assert!(whole.unwrap_err().to_string().contains("event time"));

@@ -15,7 +15,11 @@ async fn each_iterator_is_read_to_its_end() {
 
 #[tokio::test]
 async fn a_stream_is_read_to_its_end() {
-    let all = Flow::from_stream(stream::iter(0..2_500)).workers(1).collect().await.unwrap();
+    let all = Flow::from_stream(stream::iter(0..2_500))
+        .workers(1)
+        .collect()
+        .await
+        .unwrap();
     assert_eq!(all, (0..2_500).collect::<Vec<_>>());
 }
 
@@ -31,7 +35,12 @@ async fn stages_are_read_until_all_have_ended() {
 
 #[tokio::test]
 async fn the_end_of_a_flow_is_a_stage_or_a_stream() {
-    let stream = Flow::from_iter(0..3_000).workers(1).map(|n| n * 2).into_stream().await.unwrap();
+    let stream = Flow::from_iter(0..3_000)
+        .workers(1)
+        .map(|n| n * 2)
+        .into_stream()
+        .await
+        .unwrap();
     let all: Vec<_> = stream.map(Result::unwrap).collect().await;
     assert_eq!(all, (0..3_000).map(|n| n * 2).collect::<Vec<_>>());
 }
@@ -39,7 +48,9 @@ async fn the_end_of_a_flow_is_a_stage_or_a_stream() {
 #[tokio::test]
 async fn a_stream_ends_with_the_error_of_its_flow() {
     let flow = Flow::from_iter(0..10).workers(1);
-    let stream = flow.map(|n| if n == 3 { panic!("three") } else { n }).into_stream();
+    let stream = flow
+        .map(|n| if n == 3 { panic!("three") } else { n })
+        .into_stream();
     let all: Vec<_> = stream.await.unwrap().collect().await;
     let error = all.last().unwrap().as_ref().unwrap_err();
     assert_eq!(error.to_string(), "map panicked: three");
@@ -75,17 +86,34 @@ async fn an_endless_stage_is_read_through_every_operator_as_far_as_results_are_t
         stream.take(5).map(Result::unwrap).collect().await
     }
     assert_eq!(five(|flow| flow).await, [0, 1, 2, 3, 4]);
-    assert_eq!(five(|flow| flow.filter(|n| n % 2 == 0)).await, [0, 2, 4, 6, 8]);
-    assert_eq!(five(|flow| flow.reject(|n| n % 2 == 0)).await, [1, 3, 5, 7, 9]);
+    assert_eq!(
+        five(|flow| flow.filter(|n| n % 2 == 0)).await,
+        [0, 2, 4, 6, 8]
+    );
+    assert_eq!(
+        five(|flow| flow.reject(|n| n % 2 == 0)).await,
+        [1, 3, 5, 7, 9]
+    );
     assert_eq!(five(|flow| flow.map(|n| n * 2)).await, [0, 2, 4, 6, 8]);
-    assert_eq!(five(|flow| flow.flat_map(|n| [n, n])).await, [0, 0, 1, 1, 2]);
+    assert_eq!(
+        five(|flow| flow.flat_map(|n| [n, n])).await,
+        [0, 0, 1, 1, 2]
+    );
     let both = five(|flow| flow.filter(|n| n % 2 == 0).map(|n| n + 1).map(|n| n * 2)).await;
     assert_eq!(both, [2, 6, 10, 14, 18]);
 }
 
 #[tokio::test]
 async fn an_endless_source_that_the_flow_starts_is_read_as_far_as_results_are_taken() {
-    let flow = Flow::from_iter(0_u64..).workers(1).filter(|n| n % 3 == 0).map(|n| n + 1);
-    let taken = flow.into_stream().await.unwrap().take(5).map(Result::unwrap);
+    let flow = Flow::from_iter(0_u64..)
+        .workers(1)
+        .filter(|n| n % 3 == 0)
+        .map(|n| n + 1);
+    let taken = flow
+        .into_stream()
+        .await
+        .unwrap()
+        .take(5)
+        .map(Result::unwrap);
     assert_eq!(taken.collect::<Vec<_>>().await, [1, 4, 7, 10, 13]);
 }

@@ -23,7 +23,10 @@ fn times() -> EventTime<Event> {
 
 #[tokio::test]
 async fn each_key_is_emitted_once_by_all_workers_together() {
-    let flow = Flow::from_iter(0..50_000_u32).workers(3).uniq_by(|n| n % 1_000, 1_000).workers(4);
+    let flow = Flow::from_iter(0..50_000_u32)
+        .workers(3)
+        .uniq_by(|n| n % 1_000, 1_000)
+        .workers(4);
     let keys: Vec<_> = flow.map(|n| n % 1_000).collect().await.unwrap();
     assert_eq!(keys.len(), 1_000);
     assert_eq!(keys.into_iter().collect::<BTreeSet<_>>().len(), 1_000);
@@ -31,7 +34,12 @@ async fn each_key_is_emitted_once_by_all_workers_together() {
 
 #[tokio::test]
 async fn one_key_more_than_allowed_ends_the_flow() {
-    let flow = |keys| Flow::from_iter((0..keys).chain(0..keys)).uniq(100).workers(1).named("ids");
+    let flow = |keys| {
+        Flow::from_iter((0..keys).chain(0..keys))
+            .uniq(100)
+            .workers(1)
+            .named("ids")
+    };
     assert_eq!(flow(100).collect().await.unwrap().len(), 100);
     let RunFlowError::Flow(error) = flow(101).run().await.unwrap_err() else {
         panic!("it started");
@@ -44,7 +52,9 @@ async fn one_key_more_than_allowed_ends_the_flow() {
 #[tokio::test]
 async fn windows_that_are_over_do_not_count_towards_the_limit() {
     let events = (0..20_000).map(|n| ((n % 7) as u8, n));
-    let flow = Flow::from_iter(events).event_time(times()).partition(|event| *event);
+    let flow = Flow::from_iter(events)
+        .event_time(times())
+        .partition(|event| *event);
     let all = flow.workers(1).window(Windows::fixed(s(10))).uniq(10_000);
     assert_eq!(all.collect().await.unwrap().len(), 20_000);
 }
@@ -59,7 +69,10 @@ async fn a_late_event_goes_to_the_late_output() {
         (2, 5)
     };
     let flow = Flow::from_stream(stream::iter([(1, 100)]).chain(stream::once(last)));
-    let grouped = flow.event_time(times()).partition(|event| event.0).window(Windows::fixed(s(10)));
+    let grouped = flow
+        .event_time(times())
+        .partition(|event| event.0)
+        .window(Windows::fixed(s(10)));
     let grouped = grouped.on_late(move |late| output.lock().unwrap().push((late.key, late.event)));
     let report = grouped.uniq(10).run().await.unwrap();
     assert_eq!(*late.lock().unwrap(), [(2, (2, 5))]);
@@ -68,21 +81,38 @@ async fn a_late_event_goes_to_the_late_output() {
 
 #[tokio::test]
 async fn a_flow_without_a_key_keeps_the_first_event_of_each_window() {
-    let flow = Flow::from_iter((0..30).map(|n| (0, n))).event_time(times()).workers(1);
-    let first = flow.window(Windows::fixed(s(10))).uniq(10).collect().await.unwrap();
+    let flow = Flow::from_iter((0..30).map(|n| (0, n)))
+        .event_time(times())
+        .workers(1);
+    let first = flow
+        .window(Windows::fixed(s(10)))
+        .uniq(10)
+        .collect()
+        .await
+        .unwrap();
     assert_eq!(first, [(0, 0), (0, 10), (0, 20)]);
 }
 
 #[tokio::test]
 async fn windows_and_options_that_uniq_does_not_have_are_refused() {
     let uniq = |windows: Windows<u8>, keys_max| {
-        Flow::from_iter([1_u8]).partition(|n| *n).window(windows).uniq(keys_max).run()
+        Flow::from_iter([1_u8])
+            .partition(|n| *n)
+            .window(windows)
+            .uniq(keys_max)
+            .run()
     };
-    let error = uniq(Windows::fixed(s(1)), 10).await.unwrap_err().to_string();
+    let error = uniq(Windows::fixed(s(1)), 10)
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("event_time"), "{error}");
     let error = uniq(Windows::count(3), 10).await.unwrap_err().to_string();
     assert!(error.contains("fixed or sliding"), "{error}");
-    let error = uniq(Windows::global().trigger_every(2), 10).await.unwrap_err().to_string();
+    let error = uniq(Windows::global().trigger_every(2), 10)
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("options of firing"), "{error}");
     let error = uniq(Windows::global(), 0).await.unwrap_err().to_string();
     assert!(error.contains("keys_max"), "{error}");
@@ -90,9 +120,17 @@ async fn windows_and_options_that_uniq_does_not_have_are_refused() {
 
 #[test]
 fn the_plan_shows_the_limit() {
-    let plan = Flow::from_iter([1]).workers(1).uniq(10).workers(2).explain().to_string();
+    let plan = Flow::from_iter([1])
+        .workers(1)
+        .uniq(10)
+        .workers(2)
+        .explain()
+        .to_string();
     assert!(plan.contains("3. partition, 2 workers\n"), "{plan}");
-    assert!(plan.contains("   - uniq (all events, at most 10 keys per worker)\n"), "{plan}");
+    assert!(
+        plan.contains("   - uniq (all events, at most 10 keys per worker)\n"),
+        "{plan}"
+    );
 }
 
 proptest! {
@@ -130,14 +168,28 @@ proptest! {
 async fn the_first_event_of_a_key_is_emitted_at_once_and_in_order() {
     let parts = vec![vec![13, 21, 23, 31], vec![42, 33, 11, 52]];
     let began = tokio::time::Instant::now();
-    let first = crate::feed::in_parts(parts).workers(1).uniq_by(|n| n % 10, 100).workers(1);
+    let first = crate::feed::in_parts(parts)
+        .workers(1)
+        .uniq_by(|n| n % 10, 100)
+        .workers(1);
     let first = first.map(move |n| (n, began.elapsed() < s(1)));
-    assert_eq!(first.collect().await.unwrap(), [(13, true), (21, true), (42, false)]);
+    assert_eq!(
+        first.collect().await.unwrap(),
+        [(13, true), (21, true), (42, false)]
+    );
 }
 
 #[tokio::test]
 async fn an_endless_flow_has_first_events_as_they_come() {
-    let flow = Flow::from_iter((0_u64..).map(|n| n / 100)).workers(1).uniq(1_000_000).workers(1);
-    let taken = flow.into_stream().await.unwrap().take(5).map(Result::unwrap);
+    let flow = Flow::from_iter((0_u64..).map(|n| n / 100))
+        .workers(1)
+        .uniq(1_000_000)
+        .workers(1);
+    let taken = flow
+        .into_stream()
+        .await
+        .unwrap()
+        .take(5)
+        .map(Result::unwrap);
     assert_eq!(taken.collect::<Vec<_>>().await, [0, 1, 2, 3, 4]);
 }

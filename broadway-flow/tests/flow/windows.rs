@@ -31,8 +31,15 @@ async fn fixed_windows_count_each_key_on_its_own() {
         .count();
     let mut counts = counts.collect().await.unwrap();
     counts.sort_by_key(|count| (count.start(), count.value));
-    let seen = counts.iter().map(|count| (count.start().unwrap().as_millis(), count.value));
-    let expected = [(0, ('a', 2)), (0, ('b', 1)), (10_000, ('a', 1)), (30_000, ('b', 1))];
+    let seen = counts
+        .iter()
+        .map(|count| (count.start().unwrap().as_millis(), count.value));
+    let expected = [
+        (0, ('a', 2)),
+        (0, ('b', 1)),
+        (10_000, ('a', 1)),
+        (30_000, ('b', 1)),
+    ];
     assert_eq!(seen.collect::<Vec<_>>(), expected);
     assert!(counts.iter().all(|count| count.firing == Firing::OnTime));
 }
@@ -48,7 +55,12 @@ async fn an_event_that_is_too_late_goes_to_the_late_output() {
         .workers(1)
         .partition(|event| event.1)
         .window(Windows::fixed(s(10)))
-        .on_late(move |event| output.lock().unwrap().push((event.key, event.time.as_millis())))
+        .on_late(move |event| {
+            output
+                .lock()
+                .unwrap()
+                .push((event.key, event.time.as_millis()))
+        })
         .count();
     let counts = counts.collect().await.unwrap();
     assert_eq!(counts.len(), 1);
@@ -102,7 +114,9 @@ async fn an_expected_input_without_events_is_left_out_when_it_is_idle() {
 
 #[tokio::test]
 async fn sliding_windows_and_sessions_agree_with_a_count_by_hand() {
-    let events: Vec<(i64, char)> = (0..5_000).map(|n| (n / 7, char::from(b"abcde"[n as usize % 5]))).collect();
+    let events: Vec<(i64, char)> = (0..5_000)
+        .map(|n| (n / 7, char::from(b"abcde"[n as usize % 5])))
+        .collect();
     let mut expected = BTreeMap::new();
     for (second, key) in &events {
         for start in second.div_euclid(10) * 10 - 50..=*second {
@@ -112,7 +126,11 @@ async fn sliding_windows_and_sessions_agree_with_a_count_by_hand() {
         }
     }
     let windows = Windows::sliding(s(60), s(10));
-    let counts = timed(events, 0).workers(2).partition(|event| event.1).window(windows).count();
+    let counts = timed(events, 0)
+        .workers(2)
+        .partition(|event| event.1)
+        .window(windows)
+        .count();
     let counts = counts.collect().await.unwrap();
     let counts = counts.iter().map(|count| {
         let (key, n) = count.value;
@@ -124,38 +142,73 @@ async fn sliding_windows_and_sessions_agree_with_a_count_by_hand() {
 #[tokio::test]
 async fn a_flow_without_a_key_has_one_result_for_each_worker_and_window() {
     let events = (0..100).map(|n| (n, 'x')).collect();
-    let sums = timed(events, 0).workers(1).window(Windows::fixed(s(50))).sum(|event| event.0);
-    let sums: Vec<_> = sums.collect().await.unwrap().iter().map(|sum| sum.value).collect();
+    let sums = timed(events, 0)
+        .workers(1)
+        .window(Windows::fixed(s(50)))
+        .sum(|event| event.0);
+    let sums: Vec<_> = sums
+        .collect()
+        .await
+        .unwrap()
+        .iter()
+        .map(|sum| sum.value)
+        .collect();
     assert_eq!(sums, [(0..50).sum::<i64>(), (50..100).sum()]);
 }
 
 #[tokio::test]
 async fn windows_without_events_are_emitted_on_request() {
     let windows = Windows::fixed(s(10)).emit_empty();
-    let counts = timed(vec![(1, 'x'), (35, 'x')], 0).workers(1).window(windows).count();
-    let counts: Vec<_> = counts.collect().await.unwrap().iter().map(|n| n.value).collect();
+    let counts = timed(vec![(1, 'x'), (35, 'x')], 0)
+        .workers(1)
+        .window(windows)
+        .count();
+    let counts: Vec<_> = counts
+        .collect()
+        .await
+        .unwrap()
+        .iter()
+        .map(|n| n.value)
+        .collect();
     assert_eq!(counts, [1, 0, 0, 1]);
 }
 
 #[tokio::test]
 async fn time_windows_without_times_are_refused() {
-    let flow = Flow::from_iter(0..3).partition(|n| *n).window(Windows::fixed(s(1))).count();
+    let flow = Flow::from_iter(0..3)
+        .partition(|n| *n)
+        .window(Windows::fixed(s(1)))
+        .count();
     let error = flow.collect().await.unwrap_err().to_string();
     assert!(error.contains("event_time"), "{error}");
 }
 
 #[tokio::test]
 async fn sessions_need_an_aggregate_that_merges() {
-    let flow = timed(vec![], 0).partition(|event| event.1).window(Windows::session(s(1)));
-    let error = flow.reduce(|| 0, |n: &mut u8, _| *n += 1).collect().await.unwrap_err();
+    let flow = timed(vec![], 0)
+        .partition(|event| event.1)
+        .window(Windows::session(s(1)));
+    let error = flow
+        .reduce(|| 0, |n: &mut u8, _| *n += 1)
+        .collect()
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("merge"), "{error}");
 }
 
 #[tokio::test]
 async fn the_count_of_a_whole_flow_is_complete() {
     let flow = Flow::from_iter(0..100_000_u64).workers(4);
-    let mut counts = flow.partition(|n| n % 7).workers(3).count().collect().await.unwrap();
+    let mut counts = flow
+        .partition(|n| n % 7)
+        .workers(3)
+        .count()
+        .collect()
+        .await
+        .unwrap();
     counts.sort_unstable();
-    let expected: Vec<_> = (0..7).map(|key| (key, (0..100_000).filter(|n| n % 7 == key).count() as u64)).collect();
+    let expected: Vec<_> = (0..7)
+        .map(|key| (key, (0..100_000).filter(|n| n % 7 == key).count() as u64))
+        .collect();
     assert_eq!(counts, expected);
 }

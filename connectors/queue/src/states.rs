@@ -63,7 +63,9 @@ impl QueueStates {
     pub fn open(folder: &QueueFolder, name: &str) -> Result<Self, BoxError> {
         let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
         if !(1..=100).contains(&name.len()) || !name.bytes().all(is_allowed) {
-            let text = format!("{name:?} is not a name of a state: use 1 to 100 ASCII letters, digits, `-` and `_`");
+            let text = format!(
+                "{name:?} is not a name of a state: use 1 to 100 ASCII letters, digits, `-` and `_`"
+            );
             return Err(ConnectorError::permanent(text).into());
         }
         Ok(Self {
@@ -128,9 +130,8 @@ impl QueueStates {
         let parts = value.chunks(PART_BYTES);
         let head = Head {
             generation: old.map_or(0, |old| old.generation.wrapping_add(1)),
-            parts: u32::try_from(parts.len()).map_err(|_| {
-                ConnectorError::permanent("the state is larger than 4 PiB")
-            })?,
+            parts: u32::try_from(parts.len())
+                .map_err(|_| ConnectorError::permanent("the state is larger than 4 PiB"))?,
             checksum: xxh3_64(value),
         };
         let mut writes: Vec<Write> = (0..)
@@ -150,7 +151,9 @@ impl QueueStates {
 
     fn damaged(&self) -> BoxError {
         let (name, folder) = (&self.name, self.store.folder.path().display());
-        let text = format!("the state {name:?} in {folder} is damaged: restore the folder from a copy, or use another name");
+        let text = format!(
+            "the state {name:?} in {folder} is damaged: restore the folder from a copy, or use another name"
+        );
         ConnectorError::permanent(text).into()
     }
 }
@@ -199,7 +202,12 @@ mod tests {
     fn the_last_value_is_there_after_the_folder_was_closed() {
         let temporary = tempfile::tempdir().unwrap();
         let folder = QueueFolder::new(temporary.path());
-        let values = [vec![], vec![7; 10], vec![8; 3 * PART_BYTES + 1], vec![9; 20]];
+        let values = [
+            vec![],
+            vec![7; 10],
+            vec![8; 3 * PART_BYTES + 1],
+            vec![9; 20],
+        ];
         for value in &values {
             let states = QueueStates::open(&folder, "counts").unwrap();
             states.save(value).unwrap();

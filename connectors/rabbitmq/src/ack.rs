@@ -10,7 +10,7 @@ use crate::{shared::SharedChannel, unsettled::Token};
 ///
 /// Messages that succeeded without a gap from the oldest on are acknowledged with one frame. Settling queues frames and waits for
 /// nothing: AMQP does not confirm acknowledgements. [`close`](broadway_core::SourceProducer::close) waits until the broker has received
-/// all of them.
+/// all of them, and until a quorum queue has applied them.
 pub struct RabbitMqAcknowledger {
     shared: Arc<SharedChannel>,
 }

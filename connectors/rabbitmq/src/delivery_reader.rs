@@ -229,11 +229,13 @@ impl DeliveryReader {
         if let Some(reason) = halt_reason
             && self.halt.is_none()
         {
-            self.halt = Some(self.start_cancel(reason));
+            self.halt = Some(self.start_cancel(shared, reason));
         }
     }
 
-    fn start_cancel(&self, reason: String) -> Halt {
+    fn start_cancel(&self, shared: &SharedChannel, reason: String) -> Halt {
+        // The client sends the frame only when the future is polled, so this comes before it.
+        shared.cancelling();
         let (channel, tag) = (self.opened.channel.clone(), self.opened.consumer.tag());
         let cancel = async move {
             channel
@@ -252,9 +254,9 @@ impl DeliveryReader {
     /// # Cancel safety
     ///
     /// Not cancel safe: the tags that were collected are lost. The caller gives the channel up then.
-    pub(crate) async fn cancel(&mut self) -> lapin::Result<Vec<u64>> {
+    pub(crate) async fn cancel(&mut self, shared: &SharedChannel) -> lapin::Result<Vec<u64>> {
         if self.halt.is_none() {
-            self.halt = Some(self.start_cancel(String::new()));
+            self.halt = Some(self.start_cancel(shared, String::new()));
         }
         let mut tags = Vec::new();
         let Some(halt) = &mut self.halt else {

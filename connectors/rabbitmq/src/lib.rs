@@ -37,6 +37,7 @@
 
 mod ack;
 mod ack_task;
+mod applied;
 mod arguments;
 mod config;
 mod connect;

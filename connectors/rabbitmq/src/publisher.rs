@@ -79,12 +79,14 @@ const CALLS_MAX: u16 = 64;
 /// # Failures
 ///
 /// When the connection is lost, unconfirmed messages fail as [`Unconfirmed`](broadway_core::PublishErrorKind::Unconfirmed). They are not
-/// sent again. The next call opens a new connection: it tries for up to `confirm_timeout`, with pauses of up to 100 ms that double to
+/// sent again, with one exception below. The next call opens a new connection: it tries for up to `confirm_timeout`, with pauses of up to 100 ms that double to
 /// 5 s. A message that is not confirmed within `confirm_timeout`, for instance because the broker blocks publishers during a memory or
 /// disk alarm, gives up the connection with everything on it.
 ///
 /// When the broker closes a channel because of one message, that message is refused, and the messages of the call that have no answer
-/// are sent once more. They may arrive twice: at most `in_flight_max` messages of a call.
+/// are sent once more. They may arrive twice: at most `in_flight_max` messages of a call. If their frames reach the broker after it has
+/// closed the channel, it closes the connection (`CHANNEL_ERROR`). Only then the unconfirmed messages of all calls on that connection are
+/// sent again, on a new one, up to three times.
 ///
 /// # Flush, close and drop
 ///

@@ -28,6 +28,7 @@ use lapin::{
 use tokio::sync::Notify;
 
 use crate::{
+    applied::UNWAITED_FRAMES_MAX,
     config::RabbitMq,
     consume::OpenConsumer,
     consumer_timeout::ConsumerTimeout,
@@ -73,6 +74,8 @@ struct ChannelState {
     resume_offset: Option<u64>,
     /// A message was settled on the channel in use, or on the last one.
     has_settled: bool,
+    /// How many frames were sent since the consumer was last to be cancelled, or the channel was opened.
+    frames_sent: u64,
     consumer_timeout: ConsumerTimeout,
     /// The number of messages that were to be removed from the queue since the channel was opened, and of late ones while none is open.
     removed: u64,
@@ -103,6 +106,7 @@ impl SharedChannel {
                 frames: Vec::new(),
                 resume_offset: None,
                 has_settled: false,
+                frames_sent: 0,
                 consumer_timeout,
                 removed: 0,
                 is_stopped: false,
@@ -126,7 +130,18 @@ impl SharedChannel {
         state.queue_depth = Some(QueueDepth::of(opened));
         state.removed = 0;
         state.has_settled = false;
+        state.frames_sent = 0;
         state.generation
+    }
+
+    /// Records that the consumer of the channel in use is cancelled now. Must be called before `basic.cancel` is sent.
+    pub(crate) fn cancelling(&self) {
+        self.state().frames_sent = 0;
+    }
+
+    /// Whether the broker may hold back settlements when the channel closes.
+    pub(crate) fn must_wait_until_applied(&self) -> bool {
+        !self.is_stream && self.state().frames_sent > UNWAITED_FRAMES_MAX
     }
 
     /// Gives up the channel of this generation; does nothing if it was given up before.
@@ -399,6 +414,7 @@ impl SharedChannel {
                 break;
             }
             state.has_settled = true;
+            state.frames_sent += 1;
         }
         // The frames after a lost channel go nowhere: the broker delivers their messages again.
         frames.clear();

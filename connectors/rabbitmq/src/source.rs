@@ -12,6 +12,7 @@ use tokio::{task::JoinSet, time::timeout};
 use crate::{
     ack::RabbitMqAcknowledger,
     ack_task,
+    applied::wait_until_applied,
     config::RabbitMq,
     consume::OpenConsumer,
     delivery_reader::{ConsumerLoss, DeliveryBuffer, DeliveryReader, ReadOutcome},
@@ -220,7 +221,7 @@ impl SourceProducer for RabbitMqProducer {
             }
             ConsumerState::Reconnecting(_) | ConsumerState::Stopped(_) => return,
         };
-        match timeout(self.source.close_timeout, reader.cancel()).await {
+        match timeout(self.source.close_timeout, reader.cancel(&self.shared)).await {
             Ok(Ok(tags)) => {
                 let tags = tags.into_iter();
                 self.shared.requeue_undelivered(reader.generation, tags);
@@ -266,9 +267,7 @@ impl RabbitMqProducer {
         reader: DeliveryReader,
         deadline: Deadline,
     ) -> Result<(), BoxError> {
-        // The broker handles the frames of a channel in order, and `finish` queued the last acknowledgements before this frame: when
-        // the broker confirms the close it has received them all.
-        let closed = deadline.within(reader.opened.channel.close(200, "closed".into()));
+        let closed = deadline.within(close_channel(&self.shared, &reader.opened, "closed"));
         let result = match closed.await {
             Some(Ok(())) => Ok(()),
             Some(Err(error)) => self.check_unconfirmed(&reply_text(&error)),
@@ -347,10 +346,22 @@ async fn settle_halted(shared: &SharedChannel, reader: &mut DeliveryReader, with
         }
     }
     if shared.generation() == reader.generation && shared.finish() {
-        // The broker handles the frames of a channel in order.
-        let closing = reader.opened.channel.close(200, "halted".into());
-        drop(timeout(within, closing).await);
+        drop(timeout(within, close_channel(shared, &reader.opened, "halted")).await);
     }
+}
+
+/// Closes the channel, after which the broker delivers no settled message again: it handles the frames of a channel in order, and
+/// [`finish`](SharedChannel::finish) queued the last settlements before these.
+async fn close_channel(
+    shared: &SharedChannel,
+    opened: &OpenConsumer,
+    reason: &str,
+) -> lapin::Result<()> {
+    let OpenConsumer { channel, queue, .. } = opened;
+    if shared.must_wait_until_applied() {
+        wait_until_applied(channel, queue).await?;
+    }
+    channel.close(200, reason.into()).await
 }
 
 /// A stop or a close that is dropped before it completes, as at the end of a drain's time, still reports the messages that may be

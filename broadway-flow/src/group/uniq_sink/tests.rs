@@ -76,6 +76,9 @@ fn keys_that_are_not_durable_are_not_saved_and_not_loaded() {
     assert!(saved::<Volatile>().by_operator[&0].is_empty());
     let load = saved::<Durable>();
     let mut sink = sink::<Volatile>((0, 1), &Out::default());
-    let error = sink.signal(&mut Signal::Load(&load)).unwrap_err().to_string();
+    let error = sink
+        .signal(&mut Signal::Load(&load))
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("call `durable`"), "{error}");
 }

@@ -6,12 +6,7 @@ use std::{
 };
 
 use super::*;
-use crate::{
-    machine::joins::JoinMode,
-    sink::Collect,
-    state::StateLoad,
-    window::WindowKind,
-};
+use crate::{machine::joins::JoinMode, sink::Collect, state::StateLoad, window::WindowKind};
 
 type Out = Arc<Mutex<Vec<(Option<u32>, Option<u32>)>>>;
 
@@ -96,6 +91,9 @@ fn a_join_that_is_not_durable_saves_nothing_and_refuses_to_load() {
     assert!(saved(None).is_empty());
     let load = load(saved(Some(Codec::new())));
     let mut sink = sink((0, 1), None, &Out::default());
-    let error = sink.signal(&mut Signal::Load(&load)).unwrap_err().to_string();
+    let error = sink
+        .signal(&mut Signal::Load(&load))
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("call `durable`"), "{error}");
 }

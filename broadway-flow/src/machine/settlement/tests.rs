@@ -51,9 +51,17 @@ fn a_newer_barrier_counts_only_once_it_is_complete() {
     settlement.report(0, Epoch(0), Epoch(0));
     settlement.report(0, Epoch(1), Epoch::NONE);
     settlement.report(1, Epoch(0), Epoch::NONE);
-    assert_eq!(settled(&mut settlement), [0_u32; 0], "the result may be on its way");
+    assert_eq!(
+        settled(&mut settlement),
+        [0_u32; 0],
+        "the result may be on its way"
+    );
     settlement.report(1, Epoch(1), Epoch(0));
-    assert_eq!(settled(&mut settlement), [0_u32; 0], "the second worker holds it");
+    assert_eq!(
+        settled(&mut settlement),
+        [0_u32; 0],
+        "the second worker holds it"
+    );
     settlement.open();
     settlement.report(1, Epoch(2), Epoch::NONE);
     settlement.report(0, Epoch(2), Epoch::NONE);

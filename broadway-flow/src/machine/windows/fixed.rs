@@ -271,10 +271,7 @@ impl<T, K: Hash + Eq + Clone, A: Aggregate<T>> Fixed<T, K, A> {
                 key: key.clone(),
                 window: self.frame.window(pane),
                 firing: Firing::OnTime,
-                value: self
-                    .rules
-                    .aggregate
-                    .finish(self.rules.aggregate.create()),
+                value: self.rules.aggregate.finish(self.rules.aggregate.create()),
                 since: Epoch::NONE,
             });
         }

@@ -122,7 +122,9 @@ impl<S: Stream<Item = u64> + Send + 'static> StartSource for Known<S> {
 
 fn known(total: u64) -> Flow<u64> {
     let source = Known(StreamSource::new(slow()), total);
-    Flow::from_inputs([Input::Source(Box::new(source))]).name("orders").workers(1)
+    Flow::from_inputs([Input::Source(Box::new(source))])
+        .name("orders")
+        .workers(1)
 }
 
 async fn drawn(flow: Flow<u64>, terminal: &Terminal) -> Result<Report, FlowError> {
@@ -155,13 +157,18 @@ async fn the_bar_shows_share_amount_rate_and_time_left_every_100_ms() {
 async fn the_bar_is_complete_at_the_end_even_if_the_total_was_too_high() {
     let terminal = Terminal::default();
     drawn(known(20), &terminal).await.unwrap();
-    assert_eq!(terminal.last(), "orders [====================] 10 events in 1.05 s");
+    assert_eq!(
+        terminal.last(),
+        "orders [====================] 10 events in 1.05 s"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_flow_without_a_total_has_a_spinner() {
     let terminal = Terminal::default();
-    drawn(Flow::from_stream(slow()).workers(1), &terminal).await.unwrap();
+    drawn(Flow::from_stream(slow()).workers(1), &terminal)
+        .await
+        .unwrap();
     let expected = [
         "flow | 0 events, 0/s",
         "flow / 1 event, 10/s",
@@ -176,10 +183,15 @@ async fn a_flow_without_a_total_has_a_spinner() {
 #[tokio::test(start_paused = true)]
 async fn the_bar_of_a_flow_that_fails_stays_where_it_was() {
     let terminal = Terminal::default();
-    let flow = known(10).map(|n| if n == 4 { panic!("four") } else { n }).boxed();
+    let flow = known(10)
+        .map(|n| if n == 4 { panic!("four") } else { n })
+        .boxed();
     let error = drawn(flow, &terminal).await.unwrap_err();
     assert_eq!(error.to_string(), "map panicked: four");
-    assert_eq!(terminal.last(), "orders [==========>         ] failed after 5 of 10 events");
+    assert_eq!(
+        terminal.last(),
+        "orders [==========>         ] failed after 5 of 10 events"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -187,7 +199,11 @@ async fn the_bar_stays_if_the_wait_is_dropped_and_another_wait_draws_a_new_one()
     let terminal = Terminal::default();
     let mut running = known(10).start().await.unwrap();
     let wait = wait_drawing(&mut running, terminal.target());
-    assert!(tokio::time::timeout(Duration::from_millis(220), wait).await.is_err());
+    assert!(
+        tokio::time::timeout(Duration::from_millis(220), wait)
+            .await
+            .is_err()
+    );
     let abandoned = "orders [====>               ] 20%, 2 of 10 events, 10/s, 1 s left";
     assert_eq!(terminal.last(), abandoned);
     let drawn = terminal.drawn();
@@ -195,35 +211,48 @@ async fn the_bar_stays_if_the_wait_is_dropped_and_another_wait_draws_a_new_one()
     assert_eq!(terminal.drawn(), drawn, "nothing draws any more");
     let again = Terminal::default();
     wait_drawing(&mut running, again.target()).await.unwrap();
-    assert_eq!(again.last(), "orders [====================] 10 events in 1.05 s");
+    assert_eq!(
+        again.last(),
+        "orders [====================] 10 events in 1.05 s"
+    );
     assert_eq!(terminal.last(), abandoned);
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_drawn_without_a_terminal() {
     let mut running = known(10).start().await.unwrap();
-    let report = wait_drawing(&mut running, ProgressDrawTarget::hidden()).await.unwrap();
+    let report = wait_drawing(&mut running, ProgressDrawTarget::hidden())
+        .await
+        .unwrap();
     assert_eq!(report.elapsed(), Duration::from_millis(1_050));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_name_cannot_break_the_line() {
     let terminal = Terminal::default();
-    drawn(known(10).name("a\nb\u{1b}[2J"), &terminal).await.unwrap();
-    assert_eq!(terminal.last(), "a\\nb\\u{1b}[2J [====================] 10 events in 1.05 s");
+    drawn(known(10).name("a\nb\u{1b}[2J"), &terminal)
+        .await
+        .unwrap();
+    assert_eq!(
+        terminal.last(),
+        "a\\nb\\u{1b}[2J [====================] 10 events in 1.05 s"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_text_that_is_too_long_is_cut_off() {
     let terminal = Terminal::default();
-    drawn(known(10).name("n".repeat(70)), &terminal).await.unwrap();
+    drawn(known(10).name("n".repeat(70)), &terminal)
+        .await
+        .unwrap();
     assert_eq!(terminal.last().chars().count(), 100);
 }
 
 /// A terminal for a test of its own, for an option, which must be a function.
 macro_rules! terminal {
     () => {{
-        static TERMINAL: std::sync::LazyLock<Terminal> = std::sync::LazyLock::new(Terminal::default);
+        static TERMINAL: std::sync::LazyLock<Terminal> =
+            std::sync::LazyLock::new(Terminal::default);
         let target: fn() -> ProgressDrawTarget = || TERMINAL.target();
         (&*TERMINAL, target)
     }};
@@ -247,7 +276,11 @@ async fn the_option_makes_run_collect_and_for_each_draw() {
     let (terminal, target) = terminal!();
     let mut flow = known(10);
     flow.options.bar = Some(target);
-    flow.partition(|n| *n).count().for_each(|_| {}).await.unwrap();
+    flow.partition(|n| *n)
+        .count()
+        .for_each(|_| {})
+        .await
+        .unwrap();
     assert_eq!(terminal.last(), end);
 }
 
@@ -256,9 +289,16 @@ async fn the_option_draws_the_failure_of_a_run() {
     let (terminal, target) = terminal!();
     let mut flow = known(10);
     flow.options.bar = Some(target);
-    let error = flow.try_map(|n| if n < 2 { Ok(n) } else { Err("two") }).run().await.unwrap_err();
+    let error = flow
+        .try_map(|n| if n < 2 { Ok(n) } else { Err("two") })
+        .run()
+        .await
+        .unwrap_err();
     assert!(matches!(error, RunFlowError::Flow(_)), "{error}");
-    assert_eq!(terminal.last(), "orders [======>             ] failed after 3 of 10 events");
+    assert_eq!(
+        terminal.last(),
+        "orders [======>             ] failed after 3 of 10 events"
+    );
 }
 
 #[tokio::test(start_paused = true)]

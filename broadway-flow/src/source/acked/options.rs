@@ -2,10 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use broadway_core::{
-    Problem, RestartPolicy, Source,
-    source::ItemOf,
-};
+use broadway_core::{Problem, RestartPolicy, Source, source::ItemOf};
 
 /// A connector's source with the options of its use in a flow. For [`Flow::from_source_with`](crate::Flow::from_source_with).
 #[must_use]

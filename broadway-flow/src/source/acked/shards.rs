@@ -3,12 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::tokens::Held;
-use crate::{
-    Timestamp,
-    epoch::Epoch,
-    machine::settlement::Settlement,
-    live::BarrierReport,
-};
+use crate::{Timestamp, epoch::Epoch, live::BarrierReport, machine::settlement::Settlement};
 use broadway_core::Acknowledger;
 
 /// The unsettled messages of each shard.

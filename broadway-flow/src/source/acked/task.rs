@@ -103,7 +103,10 @@ where
         stopping: watch::Receiver<bool>,
         state: &Arc<FlowState>,
     ) -> Result<Self, StartError> {
-        let opened = options.source.open(&OpenContext::standalone(state.name())).await;
+        let opened = options
+            .source
+            .open(&OpenContext::standalone(state.name()))
+            .await;
         let producer = opened.map_err(|error| StartError::Open { producer: 0, error })?;
         let snapshots = state.snapshots().cloned();
         let is_sharded = options.is_sharded;
@@ -374,9 +377,10 @@ where
             return Ok(());
         }
         let awaited = self.awaited.take();
-        if let (Some(snapshots), Some(snapshot)) =
-            (&self.snapshots, awaited.and_then(|awaited| awaited.snapshot))
-        {
+        if let (Some(snapshots), Some(snapshot)) = (
+            &self.snapshots,
+            awaited.and_then(|awaited| awaited.snapshot),
+        ) {
             snapshots.save(snapshot).await?;
             self.shards.persisted(barrier.epoch);
         }

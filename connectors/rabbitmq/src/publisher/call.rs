@@ -5,7 +5,8 @@
 //! goes on. So a message is sent at most twice: once with others, and once alone.
 //!
 //! A frame that arrives on a channel that the broker has closed ends the whole connection. Which happens first is a race, so such an end is
-//! treated as the closing of the channel, on a new connection: then a message is sent once more.
+//! treated as the closing of the channel, on a new connection. Then no message is to blame, and each is sent again, alone, up to
+//! `ALONE_MAX` times.
 
 use std::{
     collections::VecDeque,
@@ -34,7 +35,7 @@ use super::{
     convert::AmqpMessage,
 };
 
-/// How often a message is sent alone. Again only if the connection was closed over frames of other messages.
+/// How often a message is sent alone: more than once only if no answer to it arrived, and it is not to blame.
 const ALONE_MAX: usize = 3;
 
 /// As good as no limit, and within what a clock can express.
@@ -89,7 +90,7 @@ async fn send_alone(
         }
     }
     Err(CallStopped(format!(
-        "the broker closed the connection {ALONE_MAX} times over frames on a closed channel"
+        "the channel of one message of the call was closed {ALONE_MAX} times before its answer: see the log of the broker"
     )))
 }
 
@@ -129,9 +130,12 @@ async fn send_range(
             connection.return_channel(channel);
             Ok(Vec::new())
         }
-        ChannelEnd::ClosedOverMessage(unanswered) => Ok(unanswered),
-        ChannelEnd::LateFrames(unanswered, reason) => {
-            tracing::debug!(target: "broadway_rabbitmq", reason, "messages are sent again on a new connection");
+        ChannelEnd::ClosedOverMessage(unanswered) | ChannelEnd::NotSent(unanswered) => {
+            Ok(unanswered)
+        }
+        ChannelEnd::LateFrames(unanswered) => {
+            // Before the client notices: the next attempt must not use this connection.
+            connection.closed();
             Ok(unanswered)
         }
         ChannelEnd::ConnectionLost(reason) => Err(CallStopped(reason)),

@@ -1,12 +1,15 @@
 //! The connection of a publisher and its channels, and the way to the next connection when it is lost.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use broadway_core::{
-    BoxError, Deadline,
+    Deadline,
     connector::{Backoff, Jitter},
 };
 use lapin::{Channel, Connection, options::ConfirmSelectOptions};
@@ -15,6 +18,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
+use super::error::closes_connection;
 use crate::{
     connect::{ConnectOptions, OpenConnection},
     socket_guard::SocketGuard,
@@ -48,6 +52,8 @@ pub(crate) struct PublisherConnection {
     idle: Mutex<Vec<Channel>>,
     /// Why no call waits for answers on this connection any more.
     given_up: watch::Sender<Option<String>>,
+    /// Whether the broker has closed it. The client's own state follows a little later.
+    is_closed: AtomicBool,
 }
 
 impl Channels {
@@ -89,6 +95,7 @@ impl Channels {
                 }
                 match deadline.within(connection.open_channel()).await {
                     Some(Ok(channel)) => return Ok((connection, channel)),
+                    Some(Err(error)) if closes_connection(&error) => connection.closed(),
                     Some(Err(_)) if !connection.is_alive() => {}
                     Some(Err(error)) => return Err(format!("cannot open a channel: {error}")),
                     None => {
@@ -211,6 +218,7 @@ impl PublisherConnection {
             socket_guard: Some(socket_guard),
             idle: Mutex::default(),
             given_up: watch::Sender::new(None),
+            is_closed: AtomicBool::new(false),
         })
     }
 
@@ -234,6 +242,12 @@ impl PublisherConnection {
         self.idle().clear();
     }
 
+    /// Lets the next call open a new connection: the broker has closed this one. Unconfirmed messages on it get the broker's error.
+    pub(crate) fn closed(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        self.idle().clear();
+    }
+
     /// Waits until the connection is given up, and returns the reason.
     pub(crate) async fn given_up(&self) -> String {
         let mut given_up = self.given_up.subscribe();
@@ -252,7 +266,9 @@ impl PublisherConnection {
     }
 
     fn is_alive(&self) -> bool {
-        self.given_up.borrow().is_none() && self.connection.status().connected()
+        self.given_up.borrow().is_none()
+            && !self.is_closed.load(Ordering::Acquire)
+            && self.connection.status().connected()
     }
 
     fn idle_channel(&self) -> Option<Channel> {
@@ -260,7 +276,7 @@ impl PublisherConnection {
         std::iter::from_fn(|| idle.pop()).find(|channel| channel.status().connected())
     }
 
-    async fn open_channel(&self) -> Result<Channel, BoxError> {
+    async fn open_channel(&self) -> lapin::Result<Channel> {
         let channel = self.connection.create_channel().await?;
         channel
             .confirm_select(ConfirmSelectOptions::default())

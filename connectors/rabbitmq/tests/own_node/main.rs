@@ -9,6 +9,7 @@ mod alarm;
 #[allow(dead_code, reason = "it is for other tests too")]
 mod common;
 mod consumer_timeout;
+mod held_back;
 mod restarts;
 
 use std::{

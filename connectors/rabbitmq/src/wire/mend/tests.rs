@@ -148,8 +148,12 @@ proptest! {
         let mut after = before.clone();
         let description = content_header(&mut after);
         prop_assert_eq!(description.is_none(), could);
-        prop_assert_eq!(after == before, could || bytes.len() < 7 && parse_field_table(&after[14..]).is_err());
+        if could {
+            prop_assert_eq!(&after, &before);
+        }
+        // A shorter table has no room for the header that would replace it.
         if bytes.len() >= 7 {
+            prop_assert!(could || after != before);
             parsed(&after);
         }
     }
