@@ -28,8 +28,6 @@ struct Input {
     highest: Timestamp,
     /// The processing time of the last event.
     seen: i64,
-    /// Whether the input has ended or was revoked. Its events are still noted, but do not count.
-    gone: bool,
 }
 
 impl EventClock {
@@ -52,7 +50,7 @@ impl EventClock {
         self.now = self.now.max(now);
     }
 
-    /// Counts an event. An input unknown so far is added; events of an input that has ended or was revoked do not count.
+    /// Counts an event. An input unknown so far is added.
     #[inline]
     pub(crate) fn observe(&mut self, input: u64, time: Timestamp) {
         match self.inputs.get_mut(self.last) {
@@ -90,36 +88,20 @@ impl EventClock {
         self.active(now).next().is_none()
     }
 
-    /// Adds an input before its first event, or one that was revoked before. It holds the watermark back until it has an event, or is idle.
+    /// Adds an input before its first event. It holds the watermark back until it has an event, or is idle.
     pub(crate) fn assign(&mut self, input: u64) {
         let fresh = Input {
             id: input,
             highest: Timestamp::MIN,
             seen: self.now,
-            gone: false,
         };
-        let place = self.place(fresh);
-        if self.inputs[place].gone {
-            self.inputs[place] = fresh;
-        }
-    }
-
-    /// Leaves an input out that has ended. When all have ended, the watermark stays: the end of the source, not of its inputs known so far,
-    /// is the end of time.
-    pub(crate) fn ended(&mut self, input: u64) {
-        self.leave_out(input);
-    }
-
-    /// Leaves an input out that another consumer reads from now on. Events of it that were read before and are observed later do not count.
-    /// If it comes back, [assign](Self::assign) it.
-    pub(crate) fn revoke(&mut self, input: u64) {
-        self.leave_out(input);
+        self.place(fresh);
     }
 
     fn active(&self, now: i64) -> impl Iterator<Item = &Input> {
         self.inputs.iter().filter(move |input| {
             let quiet = now.saturating_sub(input.seen);
-            !input.gone && self.idle_after.is_none_or(|after| quiet < after)
+            self.idle_after.is_none_or(|after| quiet < after)
         })
     }
 
@@ -129,22 +111,11 @@ impl EventClock {
             id: input,
             highest: time,
             seen: self.now,
-            gone: false,
         });
         let input = &mut self.inputs[place];
         input.highest = input.highest.max(time);
         input.seen = self.now;
         self.last = place;
-    }
-
-    fn leave_out(&mut self, input: u64) {
-        let place = self.place(Input {
-            id: input,
-            highest: Timestamp::MIN,
-            seen: self.now,
-            gone: true,
-        });
-        self.inputs[place].gone = true;
     }
 
     /// The place of an input; `fresh` is added if it is new.
@@ -199,33 +170,6 @@ mod tests {
     }
 
     #[test]
-    fn a_revoked_input_is_left_out_until_it_is_assigned_again() {
-        let mut clock = EventClock::new(0, None);
-        clock.begin_chunk(0);
-        clock.observe(1, at(10));
-        clock.observe(2, at(50));
-        clock.revoke(1);
-        clock.observe(1, at(11));
-        assert_eq!(clock.watermark(0), Some(at(50)));
-        clock.assign(1);
-        clock.observe(2, at(70));
-        assert_eq!(clock.watermark(0), None, "the assigned input has no event");
-        clock.observe(1, at(60));
-        assert_eq!(clock.watermark(0), Some(at(60)));
-    }
-
-    #[test]
-    fn the_end_of_all_inputs_leaves_the_watermark_as_it_is() {
-        let mut clock = EventClock::new(0, None);
-        clock.begin_chunk(0);
-        clock.observe(1, at(10));
-        assert_eq!(clock.watermark(0), Some(at(10)));
-        clock.ended(1);
-        assert!(clock.is_idle(0));
-        assert_eq!(clock.watermark(0), None);
-    }
-
-    #[test]
     fn an_assigned_input_is_waited_for_until_it_is_idle() {
         let mut clock = EventClock::new(0, Some(100));
         assert!(clock.is_idle(0));
@@ -246,8 +190,6 @@ mod tests {
         /// Time passes, and the watermark is read.
         Watermark(i64),
         Assign(u64),
-        Ended(u64),
-        Revoke(u64),
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -256,28 +198,20 @@ mod tests {
             8 => (0..4u64, -100..100i64).prop_map(|(input, time)| Step::Observe(input, time)),
             4 => (0..60i64).prop_map(Step::Watermark),
             1 => (0..4u64).prop_map(Step::Assign),
-            1 => (0..4u64).prop_map(Step::Ended),
-            1 => (0..4u64).prop_map(Step::Revoke),
         ]
     }
 
     /// The highest time and the last processing time of an input, if it is present: from the whole history of `(chunk time, step)`.
     fn input(n: u64, history: &[(i64, Step)]) -> Option<(Timestamp, i64)> {
         let mut present = None;
-        let mut gone = false;
         for (now, step) in history {
             match *step {
-                Step::Observe(input, time) if input == n && !gone => {
+                Step::Observe(input, time) if input == n => {
                     let (highest, _) = present.unwrap_or((Timestamp::MIN, 0));
                     present = Some((highest.max(at(time)), *now));
                 }
                 Step::Assign(input) if input == n && present.is_none() => {
                     present = Some((Timestamp::MIN, *now));
-                    gone = false;
-                }
-                Step::Ended(input) | Step::Revoke(input) if input == n => {
-                    present = None;
-                    gone = true;
                 }
                 _ => {}
             }
@@ -308,8 +242,6 @@ mod tests {
                     }
                     Step::Observe(n, time) => clock.observe(n, at(time)),
                     Step::Assign(n) => clock.assign(n),
-                    Step::Ended(n) => clock.ended(n),
-                    Step::Revoke(n) => clock.revoke(n),
                     Step::Watermark(later) => {
                         now += later;
                         let active: Vec<Timestamp> = (0..4)
