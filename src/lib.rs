@@ -230,6 +230,16 @@ struct DeadLettersPage;
 #[doc = include_str!("../docs/kubernetes.md")]
 struct KubernetesPage;
 
+/// Compiles and runs what the page about flows shows.
+#[cfg(all(doctest, feature = "flow", feature = "queue"))]
+#[doc = include_str!("../docs/dataflow.md")]
+struct DataflowPage;
+
+/// Compiles and runs what the page for users of Flow shows.
+#[cfg(all(doctest, feature = "flow"))]
+#[doc = include_str!("../docs/coming-from-flow.md")]
+struct ComingFromFlowPage;
+
 /// Compiles what the page about Kafka shows.
 #[cfg(all(doctest, feature = "kafka"))]
 #[doc = include_str!("../docs/kafka.md")]

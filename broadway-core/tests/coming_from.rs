@@ -1,4 +1,4 @@
-//! The guides for users of Broadway and of GenStage name a test for each behaviour that those test: it must exist.
+//! The guides for users of Broadway, GenStage and Flow name a test for each behaviour that those test: it must exist.
 
 use std::{fs, path::Path};
 
@@ -8,7 +8,7 @@ struct Guide {
     upstream: &'static str,
     /// How many tests its suite has.
     tests: usize,
-    /// Where ours are.
+    /// Where ours are, from the tests of this crate.
     folder: &'static str,
 }
 
@@ -24,6 +24,13 @@ const GENSTAGE: Guide = Guide {
     upstream: "GenStage",
     tests: 212,
     folder: "stage",
+};
+
+const FLOW: Guide = Guide {
+    file: "coming-from-flow.md",
+    upstream: "Flow",
+    tests: 211,
+    folder: "../../broadway-flow/tests/flow",
 };
 
 impl Guide {
@@ -122,4 +129,14 @@ fn every_test_that_the_guide_for_genstages_users_names_exists() {
 #[test]
 fn every_test_of_genstage_is_in_the_guide() {
     GENSTAGE.check_rows();
+}
+
+#[test]
+fn every_test_that_the_guide_for_flows_users_names_exists() {
+    FLOW.check_names();
+}
+
+#[test]
+fn every_test_of_flow_is_in_the_guide() {
+    FLOW.check_rows();
 }

@@ -185,6 +185,28 @@ fn metrics_bring_the_facade_alone() {
 }
 
 #[test]
+fn flows_bring_no_c_and_the_progress_bar_only_with_its_feature() {
+    let flow = [
+        "broadway-flow",
+        "cobs",
+        "hashbrown",
+        "lru",
+        "memchr",
+        "postcard",
+        "serde",
+        "serde_core",
+        "serde_derive",
+        "thiserror",
+        "thiserror-impl",
+        "xxhash-rust",
+    ];
+    assert_crates("flow", &default_and(&flow));
+    let bar = ["console", "indicatif", "portable-atomic", "unit-prefix"];
+    assert_crates("flow-progress", &default_and(&[&flow[..], &bar].concat()));
+    assert_eq!(foreign(&crates("broadway-rs", "flow-progress")), [""; 0]);
+}
+
+#[test]
 fn each_connector_brings_its_own_client_and_none_of_the_others() {
     for connector in &CONNECTORS {
         let feature = connector.feature;

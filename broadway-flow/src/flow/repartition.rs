@@ -36,7 +36,7 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     /// incomplete; results that were emitted after the last commit are emitted again, with the same value. Without a crash that is
     /// nearly none, and after a crash the results within [`settle_every`](FlowSource::settle_every) and the commit interval of the source.
     ///
-    /// The part in front publishes at least once: after a crash, events may be in the topic twice, and later than those of other instances. If they may not
+    /// The part in front publishes at least once: after a crash, events may be in the topic twice, and later than events of other instances. If they may not
     /// count twice, aggregate them by an id. So that they are not late, run the part in front with one worker, which keeps the order of its source, and set
     /// [`inputs`](crate::EventTime::inputs) and [`expect_inputs`](crate::EventTime::expect_inputs) to the partition that they come from.
     ///
