@@ -127,9 +127,8 @@ impl Segment {
                 let message = "need an acknowledged source, which goes on where the snapshot ends: see `from_source`";
                 problems.push(Problem::new("snapshots", message));
             }
-            for operator in volatile {
-                let message =
-                    format!("do not save the state of {operator}: call `durable` before it");
+            for (operator, advice) in volatile {
+                let message = format!("do not save the state of {operator}: {advice}");
                 problems.push(Problem::new("snapshots", message));
             }
         }
@@ -146,8 +145,8 @@ impl Segment {
         })
     }
 
-    /// Collects whether each source is acknowledged, and the operators whose state cannot be saved.
-    fn visit(&self, sources: &mut Vec<bool>, volatile: &mut Vec<String>) {
+    /// Collects whether each source is acknowledged, and the operators whose state cannot be saved, with advice.
+    fn visit(&self, sources: &mut Vec<bool>, volatile: &mut Vec<(String, &'static str)>) {
         for input in &self.inputs {
             match input {
                 Input::Source(source) => sources.push(source.info().is_acked),
@@ -157,8 +156,9 @@ impl Segment {
             }
         }
         let operators = self.plan.operators.iter();
-        let operators = operators.filter(|operator| operator.is_volatile);
-        volatile.extend(operators.map(ToString::to_string));
+        volatile.extend(
+            operators.filter_map(|operator| Some((operator.to_string(), operator.volatile?))),
+        );
     }
 
     /// The invalid options of this segment and those before it.

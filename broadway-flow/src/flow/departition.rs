@@ -10,6 +10,10 @@ use crate::{
     sink::{OperatorInfo, Route},
 };
 
+/// What to do instead in a flow with snapshots.
+const MERGE_BEHIND: &str =
+    "use a durable aggregation with `partition(|_| ())`, or merge the results where they arrive";
+
 impl<T: Send + 'static, C: Chain<Out = Windowed<T>>> Flow<Windowed<T>, C> {
     /// Merges the results that all workers have for a window: one worker creates a state for each window with `init`, adds each result to
     /// it with `merge`, in any order, and emits it when the watermarks of all workers have passed the end of the window. It emits the
@@ -47,7 +51,8 @@ impl<T: Send + 'static, C: Chain<Out = Windowed<T>>> Flow<Windowed<T>, C> {
         M: FnMut(&mut A, T) + Clone + Send + 'static,
     {
         let mut flow = self.gathered("departition");
-        let info = Arc::new(OperatorInfo::detailed("departition", "by window"));
+        let info = OperatorInfo::detailed("departition", "by window");
+        let info = Arc::new(info.saved_if(false, MERGE_BEHIND));
         flow.open.plan.operators.push(Arc::clone(&info));
         let open = flow.open.with(move |_, next| {
             WindowsMerger::new(init.clone(), merge.clone(), Arc::clone(&info), next)
@@ -80,7 +85,8 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
         M: FnMut(&mut A, T) + Clone + Send + 'static,
     {
         let mut flow = self.gathered("departition");
-        let info = Arc::new(OperatorInfo::new("departition_all"));
+        let info = OperatorInfo::new("departition_all").saved_if(false, MERGE_BEHIND);
+        let info = Arc::new(info);
         flow.open.plan.operators.push(Arc::clone(&info));
         // A result of the whole has no time.
         flow.open.plan.has_time = false;

@@ -52,7 +52,9 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
         F: FnMut(&mut A, T, &mut Vec<U>) + Clone + Send + 'static,
         G: FnMut(A) -> J + Clone + Send + 'static,
     {
-        self.then(OperatorInfo::new("emit_and_reduce"), |info| {
+        let info = OperatorInfo::new("emit_and_reduce");
+        let advice = "use a durable aggregation, such as `partition(…).durable().aggregate(…)`";
+        self.then(info.saved_if(false, advice), |info| {
             EmitAndReduce::new(init, step, finish, info)
         })
     }

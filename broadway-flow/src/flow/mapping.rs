@@ -192,7 +192,8 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
         let name = std::any::type_name::<O>();
         let name = name.split('<').next().unwrap_or(name);
         let name = name.rsplit("::").next().unwrap_or(name);
-        let info = OperatorInfo::new("operator");
+        let advice = "return `false` from `Operator::keeps_state` if it needs none of it after a restart; else use a durable aggregation";
+        let info = OperatorInfo::new("operator").saved_if(!operator.keeps_state(), advice);
         let _ = info.name.set(name.into());
         self.then(info, |info| Custom::new(operator, info))
     }

@@ -73,6 +73,8 @@ where
 /// Whether sets of keys can be saved.
 #[doc(hidden)]
 pub trait KeysDurability<K>: 'static {
+    const IS_DURABLE: bool;
+
     fn save(keys: &Uniq<K>) -> Result<Option<Vec<u8>>, String>;
 
     /// Loads the keys that `keep` accepts, from the states of all workers.
@@ -80,6 +82,8 @@ pub trait KeysDurability<K>: 'static {
 }
 
 impl<K> KeysDurability<K> for Volatile {
+    const IS_DURABLE: bool = false;
+
     fn save(_keys: &Uniq<K>) -> Result<Option<Vec<u8>>, String> {
         Ok(None)
     }
@@ -94,6 +98,8 @@ impl<K> KeysDurability<K> for Volatile {
 }
 
 impl<K: Hash + Eq + Serialize + DeserializeOwned> KeysDurability<K> for Durable {
+    const IS_DURABLE: bool = true;
+
     fn save(keys: &Uniq<K>) -> Result<Option<Vec<u8>>, String> {
         keys.save().map(Some).map_err(|error| error.to_string())
     }

@@ -42,6 +42,9 @@ pub struct Grouped<K, T, C: Chain<Out = (K, T)>, S, D = Volatile> {
     shape: PhantomData<fn() -> (S, D)>,
 }
 
+/// What makes a state durable.
+pub(super) const CALL_DURABLE: &str = "call `durable` before it";
+
 impl<K, T, C: Chain<Out = (K, T)>, S> Grouped<K, T, C, S>
 where
     K: Send + 'static,
@@ -131,9 +134,8 @@ where
     {
         self.find_problems::<A>(kind);
         let options = self.flow.options.clone();
-        let mut info = OperatorInfo::detailed(kind, self.windows.to_string());
-        info.is_volatile = !D::IS_DURABLE;
-        let info = Arc::new(info);
+        let info = OperatorInfo::detailed(kind, self.windows.to_string());
+        let info = Arc::new(info.saved_if(D::IS_DURABLE, CALL_DURABLE));
         let is_whole = matches!(self.windows.kind, WindowKind::Global);
         let is_in_place =
             (self.only_key.is_some() && !self.is_gathered) || self.flow.open.plan.is_sharded;

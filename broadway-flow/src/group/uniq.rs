@@ -4,7 +4,12 @@ use std::{hash::Hash, sync::Arc};
 
 use broadway_core::Problem;
 
-use super::{Grouped, KeyRoute, durability::KeysDurability, grouped::behind, uniq_sink::UniqSink};
+use super::{
+    Grouped, KeyRoute,
+    durability::KeysDurability,
+    grouped::{CALL_DURABLE, behind},
+    uniq_sink::UniqSink,
+};
 use crate::{Flow, chain::Chain, machine::uniq::Uniq, sink::OperatorInfo, window::WindowKind};
 
 impl<K, T, C, S, D> Grouped<K, T, C, S, D>
@@ -47,7 +52,8 @@ where
         self.find_uniq_problems(keys_max);
         let options = self.flow.options.clone();
         let detail = format!("{}, at most {keys_max} keys per worker", self.windows);
-        let info = Arc::new(OperatorInfo::detailed("uniq", detail));
+        let info = OperatorInfo::detailed("uniq", detail);
+        let info = Arc::new(info.saved_if(D::IS_DURABLE, CALL_DURABLE));
         let mut open = if self.only_key.is_some() {
             let Flow { open, chain, .. } = self.flow;
             let mut open = open.erased(chain);

@@ -182,7 +182,8 @@ where
             "{mode_name}, {}, at most {items_max} items per worker",
             self.windows
         );
-        let info = Arc::new(OperatorInfo::detailed("join", detail));
+        let info = OperatorInfo::detailed("join", detail);
+        let info = Arc::new(info.saved_if(self.codec.is_some(), "call `durable` on the join"));
         let problems = self.problems();
         let mut open = behind_both::<(K, Side<L, R>)>("join", self.sides);
         open.workers = self.workers;

@@ -45,6 +45,12 @@ pub trait Operator<T>: Clone + Send + 'static {
     /// The events that it emits.
     type Out: Send + 'static;
 
+    /// Whether it has a state that matters after a restart. Snapshots do not save it, so flows with [snapshots](crate::Flow::snapshots) refuse
+    /// such an operator. `true` by default.
+    fn keeps_state(&self) -> bool {
+        true
+    }
+
     /// Takes an event.
     ///
     /// # Errors

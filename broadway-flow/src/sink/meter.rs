@@ -23,8 +23,8 @@ pub(crate) struct OperatorInfo {
     pub(crate) name: OnceLock<Arc<str>>,
     /// Options, such as the window, for the plan.
     pub(crate) detail: String,
-    /// Whether it keeps a state that snapshots do not save.
-    pub(crate) is_volatile: bool,
+    /// Set if it keeps a state that snapshots do not save: how a user can avoid that.
+    pub(crate) volatile: Option<&'static str>,
     pub(crate) events: AtomicU64,
     pub(crate) late: AtomicU64,
     /// Its number in the flow, from 1. Set when the flow starts.
@@ -38,7 +38,7 @@ impl OperatorInfo {
             kind,
             name: OnceLock::new(),
             detail: String::new(),
-            is_volatile: false,
+            volatile: None,
             events: AtomicU64::new(0),
             late: AtomicU64::new(0),
             number: AtomicU32::new(0),
@@ -51,6 +51,12 @@ impl OperatorInfo {
             detail: detail.into(),
             ..Self::new(kind)
         }
+    }
+
+    /// The same operator, whose state snapshots do not save unless `is_durable`; `advice` completes "do not save the state of …: ".
+    pub(crate) fn saved_if(mut self, is_durable: bool, advice: &'static str) -> Self {
+        self.volatile = (!is_durable).then_some(advice);
+        self
     }
 
     pub(crate) fn number(&self) -> u32 {

@@ -23,6 +23,7 @@ mod progress;
 mod reduce;
 mod sessions;
 mod shards;
+mod snapshots;
 mod sources;
 mod take_sort;
 mod through;
