@@ -292,6 +292,7 @@ where
             in_flight_max: in_flight_max(&self.options.processors),
             batch_size_max: self.batch_size_max(),
             retry_attempts: self.retry_attempts(),
+            holds_messages: false,
             emitter: self.context.emitter.clone(),
         }
     }

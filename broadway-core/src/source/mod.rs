@@ -81,6 +81,7 @@ pub struct OpenContext {
     pub(crate) in_flight_max: usize,
     pub(crate) batch_size_max: usize,
     pub(crate) retry_attempts: Option<u32>,
+    pub(crate) holds_messages: bool,
     pub(crate) emitter: Emitter,
 }
 
@@ -96,6 +97,7 @@ impl OpenContext {
             in_flight_max: 1_000,
             batch_size_max: 0,
             retry_attempts: None,
+            holds_messages: false,
             emitter: Emitter::silent("test"),
         }
     }
@@ -108,6 +110,13 @@ impl OpenContext {
             emitter: Emitter::silent(name),
             ..Self::for_test()
         }
+    }
+
+    /// Declares that the reader [holds messages](Self::holds_messages).
+    #[must_use]
+    pub fn holding_messages(mut self) -> Self {
+        self.holds_messages = true;
+        self
     }
 
     /// Sets the emitter.
@@ -143,6 +152,13 @@ impl OpenContext {
     pub fn with_retry_attempts(mut self, attempts: Option<u32>) -> Self {
         self.retry_attempts = attempts;
         self
+    }
+
+    /// Whether the reader holds messages while it takes later ones, as a flow does until a window fires. It handles all messages in the
+    /// order of their delivery. A source must not let one message wait until another one is settled then.
+    #[must_use]
+    pub fn holds_messages(&self) -> bool {
+        self.holds_messages
     }
 
     /// Returns the name of the pipeline.

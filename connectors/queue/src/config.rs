@@ -253,9 +253,11 @@ impl Queue {
         checks.into_problems()
     }
 
-    pub(crate) fn group_settings(&self) -> GroupSettings {
+    /// The settings of the group, for a reader that holds messages or not.
+    pub(crate) fn group_settings(&self, holds_messages: bool) -> GroupSettings {
         GroupSettings {
-            is_ordered: self.order == Order::Keys,
+            // Such a reader takes the records of a key in the order of the log. It would wait for those that wait for it.
+            is_ordered: self.order == Order::Keys && !holds_messages,
             span_max: self.unsettled_max as u64,
             waiting_max: self.waiting_max,
             lease_max: self.lease_max,

@@ -52,7 +52,8 @@ pub(crate) type QueueAckPolicy = AckPolicy<OnSuccess, OnFailure>;
 #[non_exhaustive]
 pub enum Order {
     /// The records of a key keep their order: after a failure, the later ones of its key wait behind it, and those that were delivered already are
-    /// delivered again. Other keys, and records without a key, go on.
+    /// delivered again. Other keys, and records without a key, go on. A flow, which holds records until its windows fire, takes them in the
+    /// order of the log: none waits for another one.
     #[default]
     Keys,
     /// A work queue: each record is delivered, fails and is delivered again for itself.

@@ -51,7 +51,9 @@ impl Source for Queue {
         }
         let source = self.clone();
         let opened = store.clone();
-        let groups = tokio::task::spawn_blocking(move || source.open_groups(&opened)).await;
+        let holds_messages = cx.holds_messages();
+        let open = move || source.open_groups(&opened, holds_messages);
+        let groups = tokio::task::spawn_blocking(open).await;
         let groups = groups.map_err(|error| ConnectorError::permanent(error.to_string()))??;
         if let (Some(max), Some(dead)) = (self.deliveries_max, &self.dead_letter_topic) {
             let then = format!("moves it to the topic `{dead}`");
@@ -94,11 +96,15 @@ impl Source for Queue {
 
 impl Queue {
     /// The groups of the topics, in the order of priority. Blocks.
-    fn open_groups(&self, store: &StoreHandle) -> Result<Vec<GroupUse>, ConnectorError> {
+    fn open_groups(
+        &self,
+        store: &StoreHandle,
+        holds_messages: bool,
+    ) -> Result<Vec<GroupUse>, ConnectorError> {
         let mut groups = Vec::new();
         for name in &self.topics {
             let topic = store.topic(name, self.create_with.as_ref())?;
-            let settings = self.group_settings();
+            let settings = self.group_settings(holds_messages);
             let group = topic.begin_use(&self.group, |stored| {
                 let (start, logs) = (self.start_offset, topic.logs());
                 Group::new(&self.group, settings.clone(), start, stored, &logs)

@@ -102,7 +102,7 @@ where
     ) -> Result<Self, StartError> {
         let opened = options
             .source
-            .open(&OpenContext::standalone(state.name()))
+            .open(&OpenContext::standalone(state.name()).holding_messages())
             .await;
         let producer = opened.map_err(|error| StartError::Open { producer: 0, error })?;
         let is_sharded = options.is_sharded;
@@ -411,7 +411,7 @@ where
                 () = self.stopping.begun() => return Ok(false),
                 () = sleep(pause) => {}
             }
-            let context = OpenContext::standalone(self.state.name());
+            let context = OpenContext::standalone(self.state.name()).holding_messages();
             let opened = tokio::select! {
                 biased;
                 () = self.stopping.begun() => return Ok(false),

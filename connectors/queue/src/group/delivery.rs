@@ -204,25 +204,35 @@ impl Delivery {
             self.wait(offset, known.map_or(1, |known| known.delivery), now, false);
             return Some(Offered::Hold);
         }
-        if let Some(Exception {
-            state: State::Waiting { due },
-            delivery,
-            ..
-        }) = known
-        {
-            if let Some(lanes) = &mut self.lanes {
-                lanes.block(offset);
-            }
-            self.wait(offset, delivery, due, true);
-            return None;
-        }
-        // It was delivered, and the process ended.
         let until = self.lease_end(now);
-        let exception = Exception {
-            state: State::Leased { until },
-            delivery: 2,
-            turn: 0,
-            attempts: 0,
+        let leased = State::Leased { until };
+        let exception = match known {
+            Some(
+                waiting @ Exception {
+                    state: State::Waiting { due },
+                    ..
+                },
+            ) => {
+                if due > now {
+                    if let Some(lanes) = &mut self.lanes {
+                        lanes.block(offset);
+                    }
+                    self.wait(offset, waiting.delivery, due, true);
+                    return None;
+                }
+                // Delivered now, in its place before the records that follow.
+                Exception {
+                    state: leased,
+                    ..waiting
+                }
+            }
+            // It was delivered, and the process ended.
+            _ => Exception {
+                state: leased,
+                delivery: 2,
+                turn: 0,
+                attempts: 0,
+            },
         };
         self.exceptions.insert(offset, exception);
         let lease = exception.lease(offset);

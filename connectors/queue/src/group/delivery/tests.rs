@@ -425,8 +425,8 @@ fn a_record_that_ends_the_process_each_time_is_exhausted() {
         kept = machine.snapshot();
     }
     let mut machine = Delivery::restore(&kept, 0, false, LIMITS);
-    assert_eq!(machine.offer(0, None, 0), None);
-    assert_eq!(machine.take_due(1, 0), [Offered::Exhausted(turn(0, 4, 1))]);
+    let exhausted = Offered::Exhausted(turn(0, 4, 0));
+    assert_eq!(machine.offer(0, None, 0), Some(exhausted));
 }
 
 #[test]
@@ -457,4 +457,25 @@ fn what_was_done_before_an_earlier_record_of_its_key_failed_is_done_again_behind
     assert_eq!(machine.take_due(10, 0), [Offered::Deliver(turn(1, 1, 1))]);
     machine.settle(turn(1, 1, 1), Ended::Done, 0);
     assert_eq!(machine.watermark(), 3, "other keys are not repeated");
+}
+
+#[test]
+fn records_that_were_returned_come_in_their_place_after_a_restart() {
+    let mut machine = machine(false);
+    for offset in 0..3 {
+        machine.offer(offset, None, 0);
+        let returned = Ended::Returned { after: 0 };
+        let settled = machine.settle(lease(offset, 1), returned, 100);
+        assert_eq!(settled, Settlement::Accepted);
+    }
+    let kept = machine.snapshot();
+    let mut machine = Delivery::restore(&kept, 0, false, LIMITS);
+    for offset in 0..5 {
+        let offered = machine.offer(offset, None, 200);
+        assert!(
+            matches!(offered, Some(Offered::Deliver(lease)) if lease.offset == offset && lease.delivery == 1),
+            "{offset}: {offered:?}"
+        );
+    }
+    assert_eq!(machine.next_at(), None);
 }
