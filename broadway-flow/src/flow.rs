@@ -138,7 +138,9 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     /// positions of the source that they belong to.
     ///
     /// With [positions](crate::FlowSource::positions), the results after a restart equal the results of a flow that never stopped; results that were emitted since the last
-    /// snapshot are emitted again. Without, messages since the last snapshot count twice.
+    /// snapshot are emitted again. Without, messages since the last snapshot count twice. Messages are settled when a snapshot that has their effect is saved.
+    ///
+    /// When the input ends, all windows are emitted, and a last snapshot has the positions alone: the next start begins with an empty state.
     ///
     /// A snapshot is the whole state: it is collected in memory, and written while the flow goes on. Operators are known by their order, so a flow that changed may
     /// not be able to read its old snapshot. The number of workers may change.

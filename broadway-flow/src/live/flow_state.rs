@@ -42,7 +42,7 @@ pub(crate) struct FlowState {
     restored: Snapshot,
     /// Whether all stages have started.
     started: watch::Sender<bool>,
-    /// The way to the workers of a source that was stopped, so that they do not see an end.
+    /// The way to the workers of an acknowledged source, so that they see no end if it is stopped or panics.
     kept: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
@@ -104,7 +104,7 @@ impl FlowState {
         self.workers.load(Relaxed)
     }
 
-    /// Keeps the way to the workers of a source that was stopped.
+    /// Keeps the way to the workers of a source, so that they do not see an end before [`keep`](Self::keep) is called with something else.
     pub(crate) fn keep(&self, packets: impl Send + 'static) {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(packets));
     }

@@ -8,4 +8,4 @@ mod task;
 pub(crate) use flow_state::{BarrierReport, FlowState, WorkerReport};
 pub use progress::{FlowProgress, ProgressUnit};
 pub(crate) use running_stage::RunningStage;
-pub(crate) use task::RunningTask;
+pub(crate) use task::{RunningTask, STOP_MAX, Stopping};

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod acked;
+mod acked_failures;
 mod batches;
 mod counts;
 mod departition;

@@ -11,6 +11,8 @@
 //! [`settlement`](crate::machine::settlement).
 
 mod options;
+mod packets;
+mod saver;
 mod shards;
 mod source;
 mod task;

@@ -31,14 +31,16 @@ impl<S: Source> FlowSource<S> {
         }
     }
 
-    /// Sets the most messages that are delivered and not settled, 1 to 100,000,000. Defaults to 1,000,000. The source pauses there, so it must be more than the
-    /// messages of all open windows: with fewer, windows would wait for events, and events for windows.
+    /// Sets the most messages that are delivered and not settled, 1 to 100,000,000. Defaults to 1,000,000. The source pauses there, and the
+    /// flow logs a warning, so it must be more than the messages of all open windows: with fewer, windows would wait for events, and events for windows. With
+    /// [snapshots](crate::Flow::snapshots) a snapshot is taken instead, which settles them.
     pub fn unsettled_max(mut self, messages: usize) -> Self {
         self.unsettled_max = messages;
         self
     }
 
-    /// Sets how often messages are settled, at least 1 ms. Defaults to 200 ms. After a crash, those handled since are delivered again.
+    /// Sets how often messages are settled, at least 1 ms. Defaults to 200 ms. After a crash, those handled since are delivered again. With
+    /// [snapshots](crate::Flow::snapshots), messages are settled when a snapshot is saved.
     pub fn settle_every(mut self, interval: Duration) -> Self {
         self.settle_every = interval;
         self

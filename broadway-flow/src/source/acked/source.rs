@@ -11,7 +11,7 @@ use broadway_core::{
     },
 };
 use futures_util::future::BoxFuture;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::{FlowSource, task::SourceTask};
 use crate::{
@@ -70,7 +70,7 @@ where
                 .accumulate()
                 .start()
                 .await?;
-            let (stop, stopping) = watch::channel(false);
+            let (stop, stopping) = RunningTask::stop_channel();
             let task = SourceTask::open(self.options, packets, targets, stopping, &state).await?;
             let task = Arc::new(RunningTask::spawn(task.run(), stop, &state));
             let forward = handle.clone();

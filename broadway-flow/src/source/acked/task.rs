@@ -1,11 +1,10 @@
 //! [`SourceTask`]: reads messages, sends them in packets, and settles them.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     hash::{BuildHasher, RandomState},
     num::NonZeroUsize,
     sync::Arc,
-    time::Duration,
 };
 
 use broadway_core::{
@@ -14,29 +13,28 @@ use broadway_core::{
     source::{Delivery, ItemOf},
 };
 use tokio::{
-    sync::{mpsc, watch},
-    time::{Instant, Interval, MissedTickBehavior, interval, sleep},
+    sync::mpsc,
+    time::{Interval, MissedTickBehavior, interval, sleep},
 };
 
 use super::{
     FlowSource,
+    packets::PacketSender,
+    saver::Saver,
     shards::{Settleable, Shards},
     tokens::Tokens,
 };
 use crate::{
     FlowError, FlowErrorKind, Timestamp,
     epoch::Epoch,
-    live::{FlowState, ProgressUnit, WorkerReport},
+    live::{FlowState, ProgressUnit, STOP_MAX, Stopping, WorkerReport},
     shard::ShardPacket,
     sink::{Control, Events, PACKET_EVENTS_MAX, Packet},
-    snapshot::{Snapshot, Snapshots},
+    snapshot::Snapshot,
 };
 
 type AckOf<S> = <<S as Source>::Producer as SourceProducer>::Acknowledger;
 type TokenOf<S> = <AckOf<S> as Acknowledger>::Token;
-
-/// How long a flow that is stopped waits for its workers.
-const STOP_MAX: Duration = Duration::from_secs(30);
 
 /// Reads messages, sends them in packets, and settles them.
 pub(super) struct SourceTask<S: Source> {
@@ -53,18 +51,17 @@ pub(super) struct SourceTask<S: Source> {
     awaited: Option<Barrier>,
     /// Whether messages were sent since the last barrier.
     has_new: bool,
-    /// The position behind the last message of each input.
-    positions: HashMap<u64, u64>,
+    saver: Saver,
     /// `None`: the source has ended.
-    packets: Option<mpsc::Sender<Packet>>,
+    packets: Option<PacketSender>,
     targets: usize,
     next_target: usize,
     reports: mpsc::UnboundedReceiver<WorkerReport>,
     ended_workers: usize,
-    snapshots: Option<Snapshots>,
-    next_snapshot: Instant,
+    /// Whether the source pauses at `unsettled_max`.
+    is_paused: bool,
     restart: Restart,
-    stopping: watch::Receiver<bool>,
+    stopping: Stopping,
     state: Arc<FlowState>,
 }
 
@@ -100,7 +97,7 @@ where
         options: FlowSource<S>,
         packets: mpsc::Sender<Packet>,
         targets: usize,
-        stopping: watch::Receiver<bool>,
+        stopping: Stopping,
         state: &Arc<FlowState>,
     ) -> Result<Self, StartError> {
         let opened = options
@@ -108,7 +105,6 @@ where
             .open(&OpenContext::standalone(state.name()))
             .await;
         let producer = opened.map_err(|error| StartError::Open { producer: 0, error })?;
-        let snapshots = state.snapshots().cloned();
         let is_sharded = options.is_sharded;
         let mut task = Self {
             restart: Restart::new(options.restart.clone()),
@@ -121,14 +117,13 @@ where
             epoch: Epoch(0),
             awaited: None,
             has_new: false,
-            positions: state.restored().positions.iter().copied().collect(),
-            packets: Some(packets),
+            saver: Saver::new(state.snapshots().cloned(), state.restored()),
+            packets: Some(PacketSender::new(packets, stopping.clone(), state)),
             targets,
             next_target: 0,
             reports: state.take_reports(),
             ended_workers: 0,
-            snapshots,
-            next_snapshot: Instant::now(),
+            is_paused: false,
             stopping,
             state: Arc::clone(state),
         };
@@ -152,15 +147,14 @@ where
         // Until then the number of workers is not known.
         self.state.started().await;
         self.shards.set_workers(self.state.workers());
-        let ended = self.read().await;
-        match ended {
+        let ended = match self.read().await {
             Ok(Ended::Exhausted) => self.finish().await,
-            Ok(Ended::Stopped) => self.stop().await?,
-            Err(_) => {}
-        }
-        if let Some(packets) = self.packets.take() {
-            // Dropping it would be the end of the input, and open windows would fire.
-            self.state.keep(packets);
+            Ok(Ended::Stopped) => self.stop().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &ended {
+            // Now, since the rest may take a while.
+            self.state.fail(error.clone());
         }
         let mut rest = self.shards.rest();
         self.tokens.released(&mut rest).await;
@@ -202,6 +196,7 @@ where
         let unsettled = self.shards.unsettled();
         let may_produce = unsettled < self.options.unsettled_max;
         let room = self.options.unsettled_max.saturating_sub(unsettled);
+        self.report_pause(!may_produce);
         let Self {
             producer,
             delivered,
@@ -216,20 +211,28 @@ where
         let demand = NonZeroUsize::new(room.min(PACKET_EVENTS_MAX)).unwrap_or(NonZeroUsize::MIN);
         let produce = async {
             // Only if there is room, so that messages are not read before they can be sent.
-            let Ok(permit) = packets.reserve().await else {
+            if !packets.has_room().await {
                 return Step::Closed;
-            };
-            drop(permit);
+            }
             Step::Produced(producer.produce(demand, delivered).await)
         };
         tokio::select! {
             // Settling before reading: it makes room.
             biased;
-            _ = stopping.wait_for(|stops| *stops) => Step::Stop,
+            () = stopping.begun() => Step::Stop,
             Some(report) = reports.recv() => Step::Report(report),
             _ = tick.tick() => Step::Tick,
             step = produce, if may_produce => step,
         }
+    }
+
+    /// Logs when the source begins to pause: if its windows wait for events, nothing goes on.
+    fn report_pause(&mut self, is_paused: bool) {
+        if is_paused && !self.is_paused {
+            let (flow, messages) = (self.state.name(), self.shards.unsettled());
+            tracing::warn!(target: "broadway_flow", flow, messages, "the source of a flow pauses, since `unsettled_max` messages are not settled: if its windows need more events, raise it");
+        }
+        self.is_paused = is_paused;
     }
 
     /// Sends the messages that the producer has delivered.
@@ -253,12 +256,9 @@ where
             }
             self.shards.deliver(shard, held);
             if self.options.position.is_some() && !self.shards.is_sharded() {
-                let behind = self.positions.entry(input).or_default();
-                // Its effect is in the restored state.
-                if at < *behind {
+                if !self.saver.advance(input, at) {
                     continue;
                 }
-                *behind = at + 1;
             }
             packets.entry(shard).or_default().1.push(item);
             n += 1;
@@ -319,34 +319,27 @@ where
     }
 
     async fn send(&mut self, packet: Packet) {
-        if let Some(packets) = &self.packets {
-            // Fails if the flow has ended, which the next step notices.
-            let _ = packets.send(packet).await;
+        if let Some(packets) = &mut self.packets {
+            packets.send(packet).await;
         }
     }
 
-    /// Sends a barrier if there are new messages and no other one is on its way.
+    /// Sends a barrier if no other one is on its way, and there are new or unsettled messages: windows fire also without new ones.
     async fn tick(&mut self) {
         self.drop_stale().await;
-        if self.awaited.is_none() && self.has_new {
-            let now = Instant::now();
-            let is_due = self.snapshots.is_some() && now >= self.next_snapshot;
-            self.barrier(is_due).await;
+        let is_needed = self.has_new || self.shards.unsettled() > 0;
+        if self.awaited.is_none() && is_needed {
+            let is_saved = self.saver.is_on();
+            // With snapshots, only they settle messages. Then one is due as well if the source waits for it.
+            if !is_saved || self.is_paused || self.saver.is_due() {
+                self.barrier().await;
+            }
         }
     }
 
-    async fn barrier(&mut self, with_snapshot: bool) {
-        let snapshot = match (&self.snapshots, with_snapshot) {
-            (Some(snapshots), true) => {
-                self.next_snapshot = Instant::now() + snapshots.every;
-                let positions = self.positions.iter().map(|(input, at)| (*input, *at));
-                Some(Snapshot {
-                    positions: positions.collect(),
-                    states: Vec::new(),
-                })
-            }
-            _ => None,
-        };
+    /// Sends a barrier, with a snapshot if there is a store.
+    async fn barrier(&mut self) {
+        let snapshot = self.saver.begin();
         let control = Control::Barrier(self.epoch, snapshot.is_some());
         self.awaited = Some(Barrier {
             reported: 0,
@@ -365,7 +358,11 @@ where
             self.ended_workers += 1;
             return Ok(());
         };
-        self.shards.report(report.worker, &barrier);
+        if !self.saver.is_on() {
+            self.shards.report(report.worker, &barrier);
+        }
+        // With snapshots, messages whose windows have fired stay unsettled until the next one: until then the last snapshot has a part of
+        // these windows, and they would fire again with that part only.
         let Some(awaited) = &mut self.awaited else {
             return Ok(());
         };
@@ -377,11 +374,8 @@ where
             return Ok(());
         }
         let awaited = self.awaited.take();
-        if let (Some(snapshots), Some(snapshot)) = (
-            &self.snapshots,
-            awaited.and_then(|awaited| awaited.snapshot),
-        ) {
-            snapshots.save(snapshot).await?;
+        if let Some(snapshot) = awaited.and_then(|awaited| awaited.snapshot) {
+            self.saver.save(snapshot).await?;
             self.shards.persisted(barrier.epoch);
         }
         self.settle().await;
@@ -414,11 +408,16 @@ where
             tracing::warn!(target: "broadway_flow", %error, pause_ms = pause.as_millis(), "the source of a flow failed and is opened again");
             tokio::select! {
                 biased;
-                _ = self.stopping.wait_for(|stops| *stops) => return Ok(false),
+                () = self.stopping.begun() => return Ok(false),
                 () = sleep(pause) => {}
             }
             let context = OpenContext::standalone(self.state.name());
-            match self.options.source.open(&context).await {
+            let opened = tokio::select! {
+                biased;
+                () = self.stopping.begun() => return Ok(false),
+                opened = self.options.source.open(&context) => opened,
+            };
+            match opened {
                 Ok(producer) => {
                     self.opened(producer);
                     return Ok(true);
@@ -429,20 +428,33 @@ where
     }
 
     /// Ends the input of the workers, and settles all messages when they have ended.
-    async fn finish(&mut self) {
-        self.packets = None;
+    async fn finish(&mut self) -> Result<(), FlowError> {
+        if self.is_broken() {
+            return Ok(());
+        }
+        if let Some(packets) = self.packets.take() {
+            packets.end();
+        }
         while self.ended_workers < self.state.workers() {
-            let Some(report) = self.reports.recv().await else {
-                return;
-            };
-            if self.state.failure().is_some() || self.report(report).await.is_err() {
-                return;
+            tokio::select! {
+                biased;
+                failure = self.state.failed() => return Err(failure),
+                () = self.stopping.over() => return Ok(()),
+                Some(report) = self.reports.recv() => self.report(report).await?,
             }
         }
-        if self.state.failure().is_none() {
-            self.shards.finish();
-            self.settle().await;
+        if let Some(positions) = self.saver.begin() {
+            // All windows have fired: the next start must not find what the last snapshot holds of them.
+            self.saver.save(positions).await?;
         }
+        self.shards.finish();
+        self.settle().await;
+        Ok(())
+    }
+
+    /// Whether a packet was not sent, because the flow failed or its time to stop is over.
+    fn is_broken(&self) -> bool {
+        self.packets.as_ref().is_none_or(PacketSender::is_broken)
     }
 
     /// Settles messages that a last barrier confirms. The state of windows stays in the last snapshot, or is given up.
@@ -450,20 +462,21 @@ where
         if let Some(producer) = &mut self.producer {
             producer.stop().await;
         }
-        let deadline = sleep(STOP_MAX);
-        tokio::pin!(deadline);
+        // The stage may have ended before anybody stopped the flow.
+        let limit = sleep(STOP_MAX);
+        tokio::pin!(limit);
         let mut sent_last = false;
-        loop {
+        while !self.is_broken() {
             if self.awaited.is_none() {
                 if sent_last || self.state.failure().is_some() {
                     return Ok(());
                 }
                 sent_last = true;
-                self.barrier(self.snapshots.is_some()).await;
+                self.barrier().await;
+                continue;
             }
             tokio::select! {
                 biased;
-                () = &mut deadline => return Ok(()),
                 failure = self.state.failed() => return Err(failure),
                 Some(report) = self.reports.recv() => {
                     if report.barrier.is_none() {
@@ -471,7 +484,9 @@ where
                     }
                     self.report(report).await?;
                 }
+                () = &mut limit => return Ok(()),
             }
         }
+        Ok(())
     }
 }
