@@ -167,7 +167,7 @@ async fn states_that_do_not_merge_need_as_many_workers_as_before() {
     run!(reduced(3), store, three, false).unwrap();
     let error = run!(reduced(2), store, [], true).unwrap_err().to_string();
     assert!(
-        error.contains("reduce: cannot restore its state"),
+        error.contains("reduce failed: cannot restore its state"),
         "{error}"
     );
     assert!(error.contains("use at least 3 workers"), "{error}");
@@ -324,7 +324,7 @@ async fn an_input_that_is_idle_after_a_restore_holds_nothing_up() {
     let flow = by_input(times().idle_after(s(5)), &late);
     let store = Kept::default();
     run!(flow, store, [(0, 1, 5), (1, 2, 5)], false).unwrap();
-    let one = |position: u64| (position, 1, 30 + position.cast_signed());
+    let one = |position: u64| (position, 1, 33);
     let counts = run!(
         flow,
         store,
