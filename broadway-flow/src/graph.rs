@@ -94,17 +94,12 @@ impl Segment {
         self.workers.unwrap_or_else(default_workers)
     }
 
-    /// Numbers the operators, from the sources to the end: their names in snapshots.
-    pub(crate) fn number_operators(&self, n: &mut u32) {
-        for input in &self.inputs {
-            if let Some(segment) = input.segment() {
-                segment.number_operators(n);
-            }
-        }
-        for operator in &self.plan.operators {
-            *n += 1;
-            operator.set_number(*n);
-        }
+    /// The operators, from the sources to the end.
+    pub(crate) fn operators(&self) -> Vec<Arc<OperatorInfo>> {
+        let segments = self.inputs.iter().filter_map(Input::segment);
+        let mut operators: Vec<_> = segments.flat_map(Self::operators).collect();
+        operators.extend(self.plan.operators.iter().cloned());
+        operators
     }
 
     /// What keeps messages from being settled, or states from being saved.

@@ -20,8 +20,9 @@ impl<T: Send + 'static, C: Chain<Out = Windowed<T>>> Flow<Windowed<T>, C> {
     /// others at the end: windows without times, and those that end last. Results are in the order of the ends of their windows.
     ///
     /// The worker holds the states of the windows that are open. It expects one result of each worker (and key) for each window: earlier
-    /// results of a window that fires [early](crate::Firing::Early) are merged as well. Results that come behind the end, from a window
-    /// with a [lateness](crate::Windows::lateness), make up one more result, with [`Firing::Late`](crate::Firing::Late).
+    /// results of a window that fires [early](crate::Firing::Early) are merged as well. Behind windows with a
+    /// [lateness](crate::Windows::lateness), it waits until the lateness is over, since the watermark does; late results of a window make up
+    /// one more result, with [`Firing::Late`](crate::Firing::Late).
     ///
     /// ```
     /// use broadway_flow::{EventTime, Flow, Timestamp, Windows};

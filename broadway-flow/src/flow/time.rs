@@ -19,7 +19,8 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     /// put expensive operators behind it.
     pub fn event_time(mut self, times: EventTime<T>) -> Flow<T> {
         let options = self.options.clone();
-        let info = Arc::new(OperatorInfo::detailed("event_time", times.to_string()));
+        let info = OperatorInfo::detailed("event_time", times.to_string());
+        let info = Arc::new(info.saved());
         self.open.plan.operators.push(Arc::clone(&info));
         self.open.plan.problems.extend(times.problems());
         if self.open.plan.is_sharded {

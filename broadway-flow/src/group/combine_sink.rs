@@ -12,7 +12,7 @@ use crate::{
 
 /// What crosses a partition behind a combiner.
 pub(crate) enum Crossing<K, T, S> {
-    /// An event that is behind the watermark: it may be late, so it is not hidden in a state.
+    /// An event that may be late: it is behind the watermark, or the watermark is not known yet. So it is not hidden in a state.
     Event(K, T),
     /// The state of a key in a pane.
     Part(K, i64, S),
@@ -33,6 +33,8 @@ pub(crate) const STATES_MAX: usize = 262_144;
 pub(crate) struct CombineSink<K, T, A: Aggregate<T>, S> {
     combiner: Combiner<T, K, A>,
     watermark: Timestamp,
+    /// Whether the flow goes on from a snapshot, and no watermark has come yet: any event may be late for the restored windows.
+    is_unsure: bool,
     /// Whether states may wait for the end of their window: it ends, and nothing looks at it before.
     may_wait: bool,
     meter: Meter,
@@ -55,6 +57,7 @@ where
         Self {
             combiner,
             watermark: Timestamp::MIN,
+            is_unsure: false,
             may_wait,
             meter: Meter::new(info),
             next,
@@ -64,7 +67,7 @@ where
     /// Adds an event with a key that may be borrowed.
     #[inline]
     pub(crate) fn add<L: LookupKey<K>>(&mut self, key: L, event: T, at: At) -> Pushed {
-        if at.time < self.watermark {
+        if at.time < self.watermark || self.is_unsure {
             self.meter.count();
             let event = Crossing::Event(key.into_key(), event);
             return self.next.push(event, at);
@@ -108,10 +111,14 @@ where
         match signal {
             Signal::Watermark(to) => {
                 self.watermark = self.watermark.max(*to);
+                self.is_unsure = false;
                 self.drain(Some(*to))?;
             }
             Signal::Flush if !self.may_wait => self.drain(None)?,
             Signal::Idle | Signal::Finish | Signal::Settle => self.drain(None)?,
+            Signal::Load(load) => {
+                self.is_unsure = self.combiner.has_times() && !load.is_empty();
+            }
             Signal::Holds(oldest) => **oldest = (**oldest).min(self.combiner.since()),
             _ => {}
         }

@@ -10,6 +10,7 @@ use super::{
     late::{Late, LateOutput},
     route::KeyRoute,
     shape::{InWindows, Shape},
+    share::Share,
     window_sink::WindowSink,
 };
 use crate::{
@@ -41,6 +42,10 @@ pub struct Grouped<K, T, C: Chain<Out = (K, T)>, S, D = Volatile> {
     pub(super) problems: Vec<Problem>,
     shape: PhantomData<fn() -> (S, D)>,
 }
+
+/// What to do instead of a trigger with a state.
+const WITHOUT_TRIGGER: &str = "its trigger has a state of its own, which is not saved: use `trigger_every`, `trigger_periodically`, or a trigger \
+                               without a state";
 
 /// What makes a state durable.
 pub(super) const CALL_DURABLE: &str = "call `durable` before it";
@@ -135,7 +140,10 @@ where
         self.find_problems::<A>(kind);
         let options = self.flow.options.clone();
         let info = OperatorInfo::detailed(kind, self.windows.to_string());
-        let info = Arc::new(info.saved_if(D::IS_DURABLE, CALL_DURABLE));
+        let info = Arc::new(match self.windows.has_trigger_state() {
+            true => info.saved_if(false, WITHOUT_TRIGGER),
+            false => info.saved_if(D::IS_DURABLE, CALL_DURABLE),
+        });
         let is_whole = matches!(self.windows.kind, WindowKind::Global);
         let is_in_place =
             (self.only_key.is_some() && !self.is_gathered) || self.flow.open.plan.is_sharded;
@@ -205,9 +213,9 @@ where
         let mut open = open.erased(chain);
         open.plan.problems.extend(self.problems);
         open.with(window_sink::<K, T, A, S, D>(
-            self.windows,
-            aggregate,
+            (self.windows, aggregate),
             self.only_key,
+            Share::OfWorkers,
             self.late,
             info,
         ))
@@ -224,9 +232,9 @@ where
         let segment = self.flow.route(|_| KeyRoute::new());
         let open = behind::<(K, T)>(segment, self.workers, self.problems);
         open.with(window_sink::<K, T, A, S, D>(
-            self.windows,
-            aggregate,
+            (self.windows, aggregate),
             self.only_key,
+            Share::OfKeys,
             self.late,
             info,
         ))
@@ -250,9 +258,9 @@ where
         });
         let open = behind::<Crossing<K, T, A::State>>(segment, self.workers, self.problems);
         open.with(window_sink::<K, T, A, S, D>(
-            self.windows,
-            aggregate,
+            (self.windows, aggregate),
             self.only_key,
+            Share::OfKeys,
             self.late,
             info,
         ))
@@ -278,9 +286,9 @@ pub(crate) fn behind<T: Send + 'static>(
     reason = "the factory that `OpenSegment::with` takes"
 )]
 fn window_sink<K, T, A, S, D>(
-    windows: Windows<T>,
-    aggregate: A,
+    (windows, aggregate): (Windows<T>, A),
     only_key: Option<K>,
+    share: Share,
     late: LateOutput<K, T>,
     info: &Arc<OperatorInfo>,
 ) -> impl FnMut(&crate::sink::Seat, Box<dyn crate::sink::Sink<S::Out>>) -> WindowSink<K, T, A, S, D>
@@ -297,7 +305,7 @@ where
     let info = Arc::clone(info);
     move |seat, next| {
         let state = WindowState::new(&windows, aggregate.clone(), only_key.clone());
-        WindowSink::new(state, late.clone(), Arc::clone(&info), seat, next)
+        WindowSink::new(state, share, late.clone(), Arc::clone(&info), seat, next)
     }
 }
 

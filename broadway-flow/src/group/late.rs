@@ -73,10 +73,22 @@ impl<K, T> LateEvents<K, T> {
     pub(crate) fn handle(&mut self, key: K, event: T, time: Timestamp, meter: &Meter) {
         meter.count_late();
         let was_sent = meter.again(|| self.output.send(key, event, time));
-        if was_sent || self.has_warned {
+        if !was_sent {
+            self.log(time, meter);
+        }
+    }
+
+    /// Counts events that cannot be passed on, since only their state is left.
+    #[cold]
+    pub(crate) fn lost(&mut self, watermark: Timestamp, meter: &Meter) {
+        meter.count_late();
+        self.log(watermark, meter);
+    }
+
+    fn log(&mut self, time: Timestamp, meter: &Meter) {
+        if std::mem::replace(&mut self.has_warned, true) {
             return;
         }
-        self.has_warned = true;
         tracing::warn!(
             target: "broadway_flow",
             operator = %meter.info(),

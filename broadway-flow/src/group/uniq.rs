@@ -8,6 +8,7 @@ use super::{
     Grouped, KeyRoute,
     durability::KeysDurability,
     grouped::{CALL_DURABLE, behind},
+    share::Share,
     uniq_sink::UniqSink,
 };
 use crate::{Flow, chain::Chain, machine::uniq::Uniq, sink::OperatorInfo, window::WindowKind};
@@ -54,7 +55,11 @@ where
         let detail = format!("{}, at most {keys_max} keys per worker", self.windows);
         let info = OperatorInfo::detailed("uniq", detail);
         let info = Arc::new(info.saved_if(D::IS_DURABLE, CALL_DURABLE));
-        let mut open = if self.only_key.is_some() {
+        let share = match self.only_key {
+            Some(_) => Share::OfWorkers,
+            None => Share::OfKeys,
+        };
+        let mut open = if share == Share::OfWorkers {
             let Flow { open, chain, .. } = self.flow;
             let mut open = open.erased(chain);
             open.plan.problems.extend(self.problems);
@@ -68,7 +73,7 @@ where
         let open = open.with(move |seat, next| {
             let keys = Uniq::new(kind, lateness, keys_max);
             let keys = keys.expect("other windows are refused at the start");
-            UniqSink::<K, T, D>::new(keys, late.clone(), Arc::clone(&info), seat, next)
+            UniqSink::<K, T, D>::new(keys, share, late.clone(), Arc::clone(&info), seat, next)
         });
         Flow::at(open, options)
     }

@@ -5,7 +5,7 @@ use std::{hash::Hash, marker::PhantomData, sync::Arc};
 use super::{
     durability::KeysDurability,
     late::{LateEvents, LateOutput},
-    route::worker_of,
+    share::Share,
 };
 use crate::{
     At, FlowError, FlowErrorKind,
@@ -17,6 +17,7 @@ use crate::{
 /// Passes on the first event of each key and window.
 pub(crate) struct UniqSink<K, T, D> {
     keys: Uniq<K>,
+    share: Share,
     late: LateEvents<K, T>,
     meter: Meter,
     seat: Seat,
@@ -32,6 +33,7 @@ where
 {
     pub(crate) fn new(
         keys: Uniq<K>,
+        share: Share,
         late: LateOutput<K, T>,
         info: Arc<OperatorInfo>,
         seat: &Seat,
@@ -39,6 +41,7 @@ where
     ) -> Self {
         Self {
             keys,
+            share,
             late: LateEvents::new(late),
             meter: Meter::new(info),
             seat: seat.clone(),
@@ -67,7 +70,7 @@ where
             self.failed(FlowErrorKind::Stage, text)
         })?;
         saved.extend(bytes.map(|bytes| SavedState {
-            operator: self.meter.info().number(),
+            owner: self.meter.info().owner(),
             worker: self.seat.worker,
             bytes,
         }));
@@ -75,9 +78,12 @@ where
     }
 
     fn load(&mut self, saved: &[SavedState]) -> Pushed {
-        let (worker, workers) = (self.seat.worker, self.seat.workers);
-        let keep = |key: &K| worker_of(key, workers) == worker;
-        let parts: Vec<&[u8]> = saved.iter().map(|state| &state.bytes[..]).collect();
+        if saved.is_empty() {
+            return Ok(());
+        }
+        let own = self.share.of(saved, &self.seat);
+        let parts: Vec<&[u8]> = own.map(|state| &state.bytes[..]).collect();
+        let keep = |key: &K| self.share.keeps(key, &self.seat);
         D::load(&mut self.keys, &parts, &keep).map_err(|problem| {
             let text = format!("cannot restore its state: {problem}");
             self.failed(FlowErrorKind::Stage, text)
@@ -114,10 +120,8 @@ where
             Signal::Watermark(to) => self.keys.watermark(*to),
             Signal::Save(saved) => self.save(saved)?,
             Signal::Load(load) => {
-                let number = self.meter.info().number();
-                if let Some(saved) = load.by_operator.get(&number) {
-                    self.load(saved)?;
-                }
+                let owner = self.meter.info().owner();
+                self.load(load.of(&owner))?;
             }
             _ => {}
         }

@@ -6,8 +6,8 @@ use super::{
     combine_sink::Crossing,
     durability::Durability,
     late::{LateEvents, LateOutput},
-    route::worker_of,
     shape::{Shape, shaped},
+    share::Share,
 };
 use crate::{
     Aggregate, At, FlowError, FlowErrorKind, Timestamp,
@@ -19,7 +19,7 @@ use crate::{
 /// Aggregates in windows.
 pub(crate) struct WindowSink<K, T, A: Aggregate<T>, S: Shape<K, A::Output>, D> {
     state: WindowState<T, K, A>,
-    watermark: Timestamp,
+    share: Share,
     /// When its period is over, if it has one: other operators of the worker may need ticks more often.
     due: Option<i64>,
     late: LateEvents<K, T>,
@@ -39,6 +39,7 @@ where
 {
     pub(crate) fn new(
         mut state: WindowState<T, K, A>,
+        share: Share,
         late: LateOutput<K, T>,
         info: Arc<OperatorInfo>,
         seat: &Seat,
@@ -50,7 +51,7 @@ where
         Self {
             due: state.next_tick().map(|period| now.saturating_add(period)),
             state,
-            watermark: Timestamp::MIN,
+            share,
             late: LateEvents::new(late),
             meter: Meter::new(info),
             seat: seat.clone(),
@@ -88,7 +89,7 @@ where
     fn event(&mut self, key: K, event: T, at: At) -> Pushed {
         self.meter.count();
         // A late event is returned without its key. No event is late that is not behind the watermark.
-        let copy = (at.time < self.watermark).then(|| key.clone());
+        let copy = (at.time < self.state.last_watermark()).then(|| key.clone());
         let added = self.change(at.time, |state, mut emit| {
             state.add(Owned(key), event, at, &mut emit)
         })?;
@@ -109,20 +110,26 @@ where
         // Not from now on: a tick that comes late does not move the periods behind it.
         let missed = (now - due) / period;
         self.due = Some(due.saturating_add(period.saturating_mul(missed + 1)));
-        self.change(self.watermark, |state, mut emit| state.tick(now, &mut emit))
+        self.change(self.state.last_watermark(), |state, mut emit| {
+            state.tick(now, &mut emit)
+        })
     }
 
     fn load(&mut self, saved: &[SavedState]) -> Pushed {
-        let (worker, workers) = (self.seat.worker, self.seat.workers);
-        for state in saved {
-            let keep = |key: &K| worker_of(key, workers) == worker;
-            D::load(&mut self.state, &state.bytes, &keep).map_err(|problem| {
-                let operator = self.meter.info().to_string();
-                let text = format!("cannot restore its state: {problem}");
-                FlowError::new(operator, FlowErrorKind::Stage, text)
-            })?;
-        }
-        Ok(())
+        let Self {
+            state, share, seat, ..
+        } = self;
+        let keep = |key: &K| share.keeps(key, seat);
+        let checked = share.check(saved, seat, state.merges());
+        let loaded = checked.and_then(|()| {
+            let mut own = share.of(saved, seat);
+            own.try_for_each(|saved| D::load(state, &saved.bytes, &keep))
+        });
+        loaded.map_err(|problem| {
+            let operator = self.meter.info().to_string();
+            let text = format!("cannot restore its state: {problem}");
+            FlowError::new(operator, FlowErrorKind::Stage, text)
+        })
     }
 }
 
@@ -143,8 +150,9 @@ where
         self.meter.signal(signal);
         match signal {
             Signal::Watermark(to) => {
-                self.watermark = self.watermark.max(*to);
                 self.change(*to, |state, mut emit| state.watermark(*to, &mut emit))?;
+                let behind = self.state.watermark_behind(*to);
+                return self.next.signal(&mut Signal::Watermark(behind));
             }
             Signal::Tick(now) => {
                 let now = *now;
@@ -158,23 +166,23 @@ where
                 };
             }
             Signal::Finish => {
-                self.change(self.watermark, |state, mut emit| state.finish(&mut emit))?;
+                self.change(self.state.last_watermark(), |state, mut emit| {
+                    state.finish(&mut emit)
+                })?;
             }
             Signal::Holds(oldest) => **oldest = (**oldest).min(self.state.since()),
             Signal::Save(saved) => {
                 if let Some(bytes) = D::save(&self.state) {
                     saved.push(SavedState {
-                        operator: self.meter.info().number(),
+                        owner: self.meter.info().owner(),
                         worker: self.seat.worker,
                         bytes,
                     });
                 }
             }
             Signal::Load(load) => {
-                let number = self.meter.info().number();
-                if let Some(saved) = load.by_operator.get(&number) {
-                    self.load(saved)?;
-                }
+                let owner = self.meter.info().owner();
+                self.load(load.of(&owner))?;
             }
             _ => {}
         }
@@ -195,12 +203,13 @@ where
             Crossing::Event(key, event) => self.event(key, event, at),
             Crossing::Part(key, pane, part) => {
                 self.meter.count();
-                let merged = self.change(self.watermark, |state, mut emit| {
+                let watermark = self.state.last_watermark();
+                let merged = self.change(watermark, |state, mut emit| {
                     state.merge(key, pane, part, at.since, &mut emit)
                 })?;
                 if merged.is_err() {
-                    // Its events were on time where they were combined, so this is a worker that was idle.
-                    self.meter.count_late();
+                    // Its events were on time where they were combined, so this should not be.
+                    self.late.lost(watermark, &self.meter);
                 }
                 Ok(())
             }

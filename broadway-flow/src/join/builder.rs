@@ -3,9 +3,8 @@
 use std::{fmt, hash::Hash, sync::Arc};
 
 use broadway_core::Problem;
-use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Side, codec::Codec, join_sink::JoinSink};
+use super::{Side, join_sink::JoinSink};
 use crate::{
     Flow, Late, Windows,
     flow::behind_both,
@@ -19,6 +18,9 @@ use crate::{
 
 /// The most items of a join in time windows, unless it is set.
 const ITEMS_MAX: usize = 1_000_000;
+
+/// What to do instead in a flow with snapshots.
+const WITHOUT_JOIN: &str = "a flow with snapshots reads from one source, and a join from two: look the events of the other side up with `enrich`";
 
 /// Two flows by key, before their events are joined. Made by [`Flow::join`].
 ///
@@ -35,8 +37,10 @@ const ITEMS_MAX: usize = 1_000_000;
 /// # Limits
 ///
 /// A join holds the events of both sides until their window closes; without windows, until the input ends. Each worker holds at most
-/// [`items_max`](Self::items_max) events. One more ends the flow with an error of the kind [`Limit`](crate::FlowErrorKind::Limit). Without
-/// [`durable`](Self::durable), the events that a join holds are lost with the process.
+/// [`items_max`](Self::items_max) events. One more ends the flow with an error of the kind [`Limit`](crate::FlowErrorKind::Limit).
+///
+/// A flow with a join has at least two sources, so it has no acknowledged source and no [snapshots](Flow::snapshots): the events that a
+/// join holds are lost with the process.
 #[must_use = "a flow does nothing until it is run"]
 pub struct Join<K, L, R> {
     sides: [Segment; 2],
@@ -45,7 +49,6 @@ pub struct Join<K, L, R> {
     windows: Windows<()>,
     items_max: Option<usize>,
     late: LateOutput<K, Side<L, R>>,
-    codec: Option<Codec<K, L, R>>,
 }
 
 impl<K, L, R> Join<K, L, R>
@@ -62,7 +65,6 @@ where
             windows: Windows::global(),
             items_max: None,
             late: LateOutput::none(),
-            codec: None,
         }
     }
 
@@ -90,18 +92,6 @@ where
     /// worker is logged, and all are counted in [`Report::late`](crate::Report::late).
     pub fn on_late(mut self, output: impl Fn(Late<K, Side<L, R>>) + Send + Sync + 'static) -> Self {
         self.late = LateOutput::new(output);
-        self
-    }
-
-    /// Makes the state durable: a flow with [snapshots](Flow::snapshots) saves and restores the events that it holds. Keys and events must
-    /// be serializable.
-    pub fn durable(mut self) -> Self
-    where
-        K: Serialize + DeserializeOwned,
-        L: Serialize + DeserializeOwned,
-        R: Serialize + DeserializeOwned,
-    {
-        self.codec = Some(Codec::new());
         self
     }
 
@@ -183,19 +173,19 @@ where
             self.windows
         );
         let info = OperatorInfo::detailed("join", detail);
-        let info = Arc::new(info.saved_if(self.codec.is_some(), "call `durable` on the join"));
+        let info = Arc::new(info.saved_if(false, WITHOUT_JOIN));
         let problems = self.problems();
         let mut open = behind_both::<(K, Side<L, R>)>("join", self.sides);
         open.workers = self.workers;
         open.plan.problems = problems;
         open.plan.operators.push(Arc::clone(&info));
         let (kind, lateness) = (self.windows.kind, self.windows.lateness);
-        let (codec, late) = (self.codec, self.late);
-        let open = open.with(move |seat, next| {
+        let late = self.late;
+        let open = open.with(move |_, next| {
             let state = JoinState::new(kind, lateness, mode, items_max);
             let state = state.expect("other windows are refused at the start");
             let (f, late, info) = (f.clone(), late.clone(), Arc::clone(&info));
-            JoinSink::new(state, lateness, f, late, info, seat, next).saved_with(codec)
+            JoinSink::new(state, lateness, f, late, info, next)
         });
         Flow::at(open, self.options)
     }

@@ -2,13 +2,12 @@
 
 use std::{hash::Hash, sync::Arc};
 
-use super::{Side, codec::Codec};
+use super::Side;
 use crate::{
     At, FlowError, FlowErrorKind, Timestamp, Window,
-    group::{LateEvents, LateOutput, worker_of},
+    group::{LateEvents, LateOutput},
     machine::joins::{JoinState, Joined, Refused},
-    sink::{Meter, OperatorInfo, Pushed, Seat, Signal, Sink},
-    state::SavedState,
+    sink::{Meter, OperatorInfo, Pushed, Signal, Sink},
 };
 
 /// Joins the events of both sides in one worker.
@@ -16,10 +15,8 @@ pub(crate) struct JoinSink<K, L, R, U, F> {
     state: JoinState<K, L, R>,
     lateness: i64,
     f: F,
-    codec: Option<Codec<K, L, R>>,
     late: LateEvents<K, Side<L, R>>,
     meter: Meter,
-    seat: Seat,
     next: Box<dyn Sink<U>>,
 }
 
@@ -37,25 +34,16 @@ where
         f: F,
         late: LateOutput<K, Side<L, R>>,
         info: Arc<OperatorInfo>,
-        seat: &Seat,
         next: Box<dyn Sink<U>>,
     ) -> Self {
         Self {
             state,
             lateness,
             f,
-            codec: None,
             late: LateEvents::new(late),
             meter: Meter::new(info),
-            seat: seat.clone(),
             next,
         }
-    }
-
-    /// Saves the state with `codec`, if there is one.
-    pub(crate) fn saved_with(mut self, codec: Option<Codec<K, L, R>>) -> Self {
-        self.codec = codec;
-        self
     }
 
     /// Changes the state, and sends the pairs that result. Results without a window are not older than `least`.
@@ -88,36 +76,6 @@ where
         };
         let changed = meter.again(|| change(state, &mut emit));
         pushed.map(|()| changed)
-    }
-
-    fn save(&self, saved: &mut Vec<SavedState>) -> Pushed {
-        let Some(codec) = self.codec else {
-            return Ok(());
-        };
-        let bytes = (codec.save)(&self.state);
-        saved.push(SavedState {
-            operator: self.meter.info().number(),
-            worker: self.seat.worker,
-            bytes: bytes.map_err(|error| self.failed(format!("cannot save its state: {error}")))?,
-        });
-        Ok(())
-    }
-
-    fn load(&mut self, saved: &[SavedState]) -> Pushed {
-        let Some(codec) = self.codec else {
-            let text = "cannot restore its state: it is not durable: call `durable` on the join";
-            return Err(self.failed(text.to_owned()));
-        };
-        let (worker, workers) = (self.seat.worker, self.seat.workers);
-        let keep = |key: &K| worker_of(key, workers) == worker;
-        let parts: Vec<&[u8]> = saved.iter().map(|state| &state.bytes[..]).collect();
-        (codec.load)(&mut self.state, &parts, &keep)
-            .map_err(|error| self.failed(format!("cannot restore its state: {error}")))
-    }
-
-    #[cold]
-    fn failed(&self, text: String) -> FlowError {
-        FlowError::new(self.meter.info().to_string(), FlowErrorKind::Stage, text)
     }
 
     #[cold]
@@ -174,13 +132,6 @@ where
                 let least = self.state.last_watermark();
                 self.change(least, |state, mut emit| state.finish(&mut emit))?;
             }
-            Signal::Save(saved) => self.save(saved)?,
-            Signal::Load(load) => {
-                let number = self.meter.info().number();
-                if let Some(saved) = load.by_operator.get(&number) {
-                    self.load(saved)?;
-                }
-            }
             Signal::Holds(oldest) => **oldest = (**oldest).min(self.state.since()),
             _ => {}
         }
@@ -201,6 +152,3 @@ fn right_side<L, R>(refused: Refused<R>) -> Refused<Side<L, R>> {
         Refused::TooMany(event) => Refused::TooMany(Side::Right(event)),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,7 +1,6 @@
 //! Joins: events of two flows that share a key, and a window.
 
 mod builder;
-mod codec;
 mod flow;
 mod join_sink;
 mod side;

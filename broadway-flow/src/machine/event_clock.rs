@@ -98,6 +98,17 @@ impl EventClock {
         self.place(fresh);
     }
 
+    /// Returns the highest time of each input, to be saved with the [watermark](Self::current).
+    pub(crate) fn inputs(&self) -> Vec<(u64, Timestamp)> {
+        let inputs = self.inputs.iter();
+        inputs.map(|input| (input.id, input.highest)).collect()
+    }
+
+    /// Restores an input. It holds the watermark back from now on, as one that had an event just now.
+    pub(crate) fn restore(&mut self, input: u64, highest: Timestamp) {
+        self.observe_other(input, highest);
+    }
+
     fn active(&self, now: i64) -> impl Iterator<Item = &Input> {
         self.inputs.iter().filter(move |input| {
             let quiet = now.saturating_sub(input.seen);

@@ -7,12 +7,8 @@ use std::{collections::BTreeMap, hash::Hash};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{
-    grid::{Grid, Place, Starts},
-    saved::{self, SavedError},
-};
+use super::grid::{Grid, Place, Starts};
 use crate::{At, Timestamp, Window, epoch::Epoch, window::WindowKind};
 
 /// The items of both sides that may still be joined.
@@ -77,17 +73,12 @@ struct Sides<L, R> {
     right: Vec<Held<R>>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 struct Held<T> {
     time: Timestamp,
     since: Epoch,
     item: T,
 }
-
-/// A saved state: the grid, the watermark, and the items of each key.
-type Saved<K, L, R> = (Grid, Timestamp, Vec<(K, L, R)>);
-
-const VERSION: u8 = 1;
 
 impl<K: Hash + Eq, L: Clone, R: Clone> JoinState<K, L, R> {
     /// Creates a state that holds at most `items_max` items, both sides together; `None` for windows that depend on the events of a key or
@@ -98,8 +89,14 @@ impl<K: Hash + Eq, L: Clone, R: Clone> JoinState<K, L, R> {
         mode: JoinMode,
         items_max: usize,
     ) -> Option<Self> {
-        let grid = Grid::new(kind, lateness)?;
-        Some(Self::empty(grid, mode, items_max))
+        Some(Self {
+            grid: Grid::new(kind, lateness)?,
+            mode,
+            items_max,
+            watermark: Timestamp::MIN,
+            slices: BTreeMap::new(),
+            len: 0,
+        })
     }
 
     /// Joins an item with all items on the right that share its key and an open window, once for each such window, and keeps it. An item
@@ -211,17 +208,6 @@ impl<K: Hash + Eq, L: Clone, R: Clone> JoinState<K, L, R> {
         self.watermark
     }
 
-    const fn empty(grid: Grid, mode: JoinMode, items_max: usize) -> Self {
-        Self {
-            grid,
-            mode,
-            items_max,
-            watermark: Timestamp::MIN,
-            slices: BTreeMap::new(),
-            len: 0,
-        }
-    }
-
     /// Calls `found` for each item of the other side and each open window that both share.
     fn partners<T>(
         &self,
@@ -329,67 +315,6 @@ impl<K: Hash + Eq, L: Clone, R: Clone> JoinState<K, L, R> {
         let grid = self.grid;
         held.iter()
             .filter(move |held| grid.contains(start, grid.time(held.time)))
-    }
-}
-
-impl<K: Hash + Eq, L: Clone, R: Clone> JoinState<K, L, R> {
-    /// Serializes the items and the watermark.
-    pub(crate) fn save(&self) -> Result<Vec<u8>, SavedError>
-    where
-        K: Serialize,
-        L: Serialize,
-        R: Serialize,
-    {
-        let keys = self.slices.values().flat_map(|slice| &slice.keys);
-        let items = keys.map(|(key, sides)| (key, &sides.left, &sides.right));
-        let state: Saved<_, _, _> = (self.grid, self.watermark, items.collect());
-        saved::save(VERSION, &state)
-    }
-
-    /// Loads the items of the keys to `keep` from all parts: the states that the workers of a stage saved at one barrier. Replaces the
-    /// state. If more than `items_max` items are loaded, they are held, but no further ones.
-    ///
-    /// Workers of a stage get the same watermarks before a barrier. If the parts differ nevertheless, the smallest watermark counts: no
-    /// item is lost, but items without a partner may be emitted again for windows between the two watermarks.
-    pub(crate) fn load<P: AsRef<[u8]>>(
-        &mut self,
-        parts: impl IntoIterator<Item = P>,
-        keep: impl Fn(&K) -> bool,
-    ) -> Result<(), SavedError>
-    where
-        K: DeserializeOwned + Clone,
-        L: DeserializeOwned,
-        R: DeserializeOwned,
-    {
-        let mut loaded = Self::empty(self.grid, self.mode, self.items_max);
-        let mut watermark: Option<Timestamp> = None;
-        for part in parts {
-            let (grid, at, items): Saved<K, Vec<Held<L>>, Vec<Held<R>>> =
-                saved::load(VERSION, part.as_ref())?;
-            if grid != self.grid {
-                return Err(SavedError::Windows);
-            }
-            watermark = Some(watermark.map_or(at, |least| least.min(at)));
-            for (key, left, right) in items.into_iter().filter(|(key, ..)| keep(key)) {
-                for held in left {
-                    let time = grid.time(held.time);
-                    let slice = grid.windows(time).ok_or(SavedError::Windows)?.last;
-                    loaded.hold(key.clone(), slice, held.since, |sides| {
-                        sides.left.push(held)
-                    });
-                }
-                for held in right {
-                    let time = grid.time(held.time);
-                    let slice = grid.windows(time).ok_or(SavedError::Windows)?.last;
-                    loaded.hold(key.clone(), slice, held.since, |sides| {
-                        sides.right.push(held)
-                    });
-                }
-            }
-        }
-        loaded.watermark = watermark.unwrap_or(Timestamp::MIN);
-        *self = loaded;
-        Ok(())
     }
 }
 

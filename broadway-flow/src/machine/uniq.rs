@@ -117,7 +117,8 @@ impl<K: Hash + Eq> Uniq<K> {
     /// Loads the keys to `keep` from all parts: the states that the workers of a stage saved at one barrier. Replaces the state. If more
     /// than `keys_max` keys are loaded, they are held, but no further ones.
     ///
-    /// The smallest watermark of the parts counts, as for [joins](super::joins::JoinState::load).
+    /// Workers of a stage get the same watermarks before a barrier. If the parts differ nevertheless, the smallest watermark counts: no
+    /// key is lost, and no event is late that was not.
     pub(crate) fn load<P: AsRef<[u8]>>(
         &mut self,
         parts: impl IntoIterator<Item = P>,

@@ -12,8 +12,8 @@ use crate::{
 pub(crate) struct WindowsMerger<A, I, M> {
     init: I,
     merge: M,
-    /// By end, and by window. Windows without an end come last.
-    windows: BTreeMap<(Timestamp, Window), Merged<A>>,
+    /// By end, and by window; late results on their own, behind the others. Windows without an end come last.
+    windows: BTreeMap<(Timestamp, Window, bool), Merged<A>>,
     watermark: Timestamp,
     meter: Meter,
     next: Box<dyn Sink<Windowed<A>>>,
@@ -22,7 +22,6 @@ pub(crate) struct WindowsMerger<A, I, M> {
 struct Merged<A> {
     state: A,
     since: Epoch,
-    firing: Firing,
 }
 
 impl<A: 'static, I: FnMut() -> A, M> WindowsMerger<A, I, M> {
@@ -45,7 +44,7 @@ impl<A: 'static, I: FnMut() -> A, M> WindowsMerger<A, I, M> {
     /// Sends the results of the windows that end by `upto`, in order.
     fn send(&mut self, upto: Timestamp) -> Pushed {
         while let Some(first) = self.windows.first_entry() {
-            let (end, window) = *first.key();
+            let (end, window, is_late) = *first.key();
             if end > upto {
                 break;
             }
@@ -56,7 +55,10 @@ impl<A: 'static, I: FnMut() -> A, M> WindowsMerger<A, I, M> {
             };
             let event = Windowed {
                 window,
-                firing: merged.firing,
+                firing: match is_late {
+                    true => Firing::Late,
+                    false => Firing::OnTime,
+                },
                 value: merged.state,
             };
             self.next.push(event, at)?;
@@ -75,10 +77,7 @@ where
     fn push(&mut self, event: Windowed<T>, at: At) -> Pushed {
         let end = event.end().unwrap_or(Timestamp::MAX);
         // A window that the watermark has passed was emitted, or had no results.
-        let firing = match end <= self.watermark {
-            true => Firing::Late,
-            false => Firing::OnTime,
-        };
+        let is_late = event.firing == Firing::Late || end <= self.watermark;
         let Self {
             init,
             merge,
@@ -88,11 +87,10 @@ where
         } = self;
         meter.call(|| {
             let merged = windows
-                .entry((end, event.window))
+                .entry((end, event.window, is_late))
                 .or_insert_with(|| Merged {
                     state: init(),
                     since: Epoch::NONE,
-                    firing,
                 });
             merged.since = merged.since.min(at.since);
             merge(&mut merged.state, event.value);

@@ -5,10 +5,11 @@ use std::{fmt, sync::Arc, time::Duration};
 use broadway_core::Problem;
 
 use crate::{
-    At, Timestamp,
+    At, FlowError, FlowErrorKind, Timestamp,
     live::FlowState,
-    machine::event_clock::EventClock,
+    machine::{event_clock::EventClock, saved},
     sink::{Meter, OperatorInfo, Pushed, Seat, Signal, Sink},
+    state::SavedState,
     time::millis,
 };
 
@@ -55,13 +56,15 @@ impl<T> EventTime<T> {
     /// Names inputs that hold the watermark back before their first event, such as the partitions of a topic. By default an input counts from its
     /// first event on: what others have before, such as a backlog that is read partition by partition, moves the watermark, and its first events
     /// may be late. An expected input without events holds all windows open, unless [`idle_after`](Self::idle_after) is set.
+    ///
+    /// [Snapshots](crate::Flow::snapshots) save the latest time of each input: after a restart, the inputs that were behind still hold the watermark back.
     pub fn expect_inputs(mut self, inputs: impl IntoIterator<Item = u64>) -> Self {
         self.expected.extend(inputs);
         self
     }
 
     /// Leaves an input out of the watermark when it had no event for this long, in processing time. Its next events may be late. By default an input
-    /// holds the watermark back until it has events.
+    /// holds the watermark back until it has events. The time counts from the start of the program, also behind a restored snapshot.
     pub const fn idle_after(mut self, idle: Duration) -> Self {
         self.idle_after = Some(millis(idle));
         self
@@ -120,6 +123,11 @@ impl<T> fmt::Debug for EventTime<T> {
     }
 }
 
+/// What snapshots save: whether events name their inputs, the watermark, and the highest time of each input.
+type SavedClock = (bool, Timestamp, Vec<(u64, Timestamp)>);
+
+const VERSION: u8 = 1;
+
 /// Sets the time of events, and sends watermarks behind each packet.
 pub(crate) struct EventTimeSink<T, S> {
     options: EventTime<T>,
@@ -127,6 +135,7 @@ pub(crate) struct EventTimeSink<T, S> {
     /// Whether the next event is the first of a packet.
     is_new_packet: bool,
     was_idle: bool,
+    worker: usize,
     state: Arc<FlowState>,
     meter: Meter,
     next: S,
@@ -149,10 +158,44 @@ impl<T: Send + 'static, S: Sink<T>> EventTimeSink<T, S> {
             options,
             is_new_packet: true,
             was_idle: false,
+            worker: seat.worker,
             state: Arc::clone(&seat.state),
             meter: Meter::new(info),
             next,
         }
+    }
+
+    fn save(&self) -> Result<SavedState, FlowError> {
+        let watermark = self.clock.current().unwrap_or(Timestamp::MIN);
+        let clock: SavedClock = (self.options.input.is_some(), watermark, self.clock.inputs());
+        let bytes = saved::save(VERSION, &clock);
+        Ok(SavedState {
+            owner: self.meter.info().owner(),
+            worker: self.worker,
+            bytes: bytes
+                .map_err(|error| self.failed(&format!("cannot save its state: {error}")))?,
+        })
+    }
+
+    fn load(&mut self, states: &[SavedState]) -> Pushed {
+        for state in states {
+            let clock = saved::load::<SavedClock>(VERSION, &state.bytes);
+            let (had_inputs, watermark, inputs) = clock
+                .map_err(|error| self.failed(&format!("cannot restore its state: {error}")))?;
+            self.clock.resume(watermark);
+            // If events name other inputs than before, those before would never have an event again.
+            if had_inputs == self.options.input.is_some() {
+                for (input, highest) in inputs {
+                    self.clock.restore(input, highest);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn failed(&self, text: &str) -> FlowError {
+        FlowError::new(self.meter.info().to_string(), FlowErrorKind::Stage, text)
     }
 
     /// Sends the watermark if it has advanced.
@@ -204,6 +247,11 @@ impl<T: Send + 'static, S: Sink<T>> Sink<T> for EventTimeSink<T, S> {
             Signal::Resume(at) => {
                 self.clock.resume(*at);
                 return self.next.signal(&mut Signal::Watermark(*at));
+            }
+            Signal::Save(states) => states.push(self.save()?),
+            Signal::Load(load) => {
+                let owner = self.meter.info().owner();
+                self.load(load.of(&owner))?;
             }
             Signal::Frontier(frontier) => **frontier = self.clock.current(),
             // Times are given here, so earlier watermarks do not count.

@@ -16,6 +16,7 @@ use crate::{
     graph::{Input, Segment},
     live::{FlowState, RunningStage},
     sink::{Outbox, Packet, Seat, Signal},
+    snapshot,
     stages::{Stages, WorkerOutput},
     state::StateLoad,
 };
@@ -32,11 +33,13 @@ pub(crate) async fn start(
 ) -> Result<Stages, StartError> {
     let mut problems = last.problems();
     problems.extend(last.settlement_problems(state.snapshots().is_some()));
+    let operators = last.operators();
+    snapshot::number(&operators);
+    problems.extend(snapshot::problems(&operators, &state.restored().states));
     if !problems.is_empty() {
         return Err(StartError::Invalid(problems));
     }
     let mut stages = Stages::default();
-    last.number_operators(&mut 0);
     if sends {
         let outputs = start_middle(last, 1, state, &mut stages).await?;
         stages.outputs = outputs.iter().map(|output| output(0)).collect();

@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::Signal;
+use crate::state::StateOwner;
 
 /// Of this many calls, one is timed.
 const SAMPLE: u64 = 1_024;
@@ -25,10 +26,12 @@ pub(crate) struct OperatorInfo {
     pub(crate) detail: String,
     /// Set if it keeps a state that snapshots do not save: how a user can avoid that.
     pub(crate) volatile: Option<&'static str>,
+    /// Whether it has a state that snapshots save.
+    pub(crate) is_saved: bool,
     pub(crate) events: AtomicU64,
     pub(crate) late: AtomicU64,
-    /// Its number in the flow, from 1. Set when the flow starts.
-    number: AtomicU32,
+    /// Its place among the operators of the flow with its kind and name, from 1. Set when the flow starts.
+    place: AtomicU32,
     nanos: AtomicU64,
 }
 
@@ -39,9 +42,10 @@ impl OperatorInfo {
             name: OnceLock::new(),
             detail: String::new(),
             volatile: None,
+            is_saved: false,
             events: AtomicU64::new(0),
             late: AtomicU64::new(0),
-            number: AtomicU32::new(0),
+            place: AtomicU32::new(0),
             nanos: AtomicU64::new(0),
         }
     }
@@ -56,15 +60,27 @@ impl OperatorInfo {
     /// The same operator, whose state snapshots do not save unless `is_durable`; `advice` completes "do not save the state of …: ".
     pub(crate) fn saved_if(mut self, is_durable: bool, advice: &'static str) -> Self {
         self.volatile = (!is_durable).then_some(advice);
+        self.is_saved = is_durable;
         self
     }
 
-    pub(crate) fn number(&self) -> u32 {
-        self.number.load(Relaxed)
+    /// The same operator, whose state snapshots always save.
+    pub(crate) const fn saved(mut self) -> Self {
+        self.is_saved = true;
+        self
     }
 
-    pub(crate) fn set_number(&self, number: u32) {
-        self.number.store(number, Relaxed);
+    /// How snapshots name it.
+    pub(crate) fn owner(&self) -> StateOwner {
+        StateOwner {
+            kind: self.kind.to_owned(),
+            name: self.name.get().map(|name| (**name).to_owned()),
+            place: self.place.load(Relaxed),
+        }
+    }
+
+    pub(crate) fn set_place(&self, place: u32) {
+        self.place.store(place, Relaxed);
     }
 
     /// The time spent in the operator's functions, in nanoseconds, estimated from samples.

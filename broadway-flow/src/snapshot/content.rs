@@ -13,7 +13,7 @@ pub struct Snapshot {
 }
 
 /// The first byte of a snapshot.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 impl Snapshot {
     /// Returns the snapshot as bytes, for a [`SnapshotStore`](crate::SnapshotStore). They begin with a version.
@@ -32,7 +32,7 @@ impl Snapshot {
             Some((&VERSION, rest)) => postcard::from_bytes(rest)
                 .map_err(|error| format!("the snapshot cannot be read: {error}")),
             Some((version, _)) => Err(format!(
-                "the snapshot has version {version}, and this program reads version {VERSION}"
+                "the snapshot has version {version}, and this program reads version {VERSION}: run the program that saved it, or give another store"
             )),
             None => Err("the snapshot is empty".to_owned()),
         }

@@ -14,7 +14,7 @@ use crate::{
     Flow, Windows,
     aggregate::Count,
     graph::{Input, OpenSegment, Segment, SegmentPlan},
-    group::{CombineSink, KeyRoute, LateOutput, STATES_MAX, Volatile, WindowSink, behind},
+    group::{CombineSink, KeyRoute, LateOutput, STATES_MAX, Share, Volatile, WindowSink, behind},
     machine::windows::{Combiner, WindowState},
     plan::Plan,
     run::Options,
@@ -180,6 +180,7 @@ impl<C: TextChain> Lines<C> {
             let info = Arc::clone(&counts);
             WindowSink::<_, _, _, OfTexts, Volatile>::new(
                 state,
+                Share::OfKeys,
                 LateOutput::none(),
                 info,
                 seat,

@@ -54,6 +54,9 @@ pub(crate) enum EarlyFiring<T> {
 pub(crate) trait CustomTrigger<T>: Send + Sync {
     /// The trigger of one key and window.
     fn start(&self) -> Box<dyn FnMut(&T) -> Decision + Send>;
+
+    /// Whether its state machines have a state.
+    fn has_state(&self) -> bool;
 }
 
 /// What a custom trigger decides for an event.
@@ -146,6 +149,9 @@ impl<T> Windows<T> {
     }
 
     /// Accepts events until the watermark is this far beyond the end of their window. Defaults to zero.
+    ///
+    /// Until then a window may have results, so the watermark behind an aggregation is older by the lateness: a late result is not late in the
+    /// windows that follow, and those are complete that much later.
     pub const fn lateness(mut self, lateness: Duration) -> Self {
         self.lateness = millis(lateness);
         self
@@ -195,6 +201,11 @@ impl<T> Windows<T> {
         matches!(self.early, EarlyFiring::Never)
     }
 
+    /// Whether a trigger has a state besides the one of the windows.
+    pub(crate) fn has_trigger_state(&self) -> bool {
+        matches!(&self.early, EarlyFiring::Custom(trigger) if trigger.has_state())
+    }
+
     /// Whether an option is set that decides when results are emitted.
     pub(crate) fn has_firing_options(&self) -> bool {
         let is_default = self.late == LateFiring::default() && self.after == AfterFiring::default();
@@ -230,7 +241,8 @@ impl<T> Windows<T> {
 }
 
 impl<T: 'static> Windows<T> {
-    /// Fires as `decide` decides for each event. `start` creates the state of each key and window.
+    /// Fires as `decide` decides for each event. `start` creates the state of each key and window. [Snapshots](crate::Flow::snapshots) do not
+    /// save it: they refuse a trigger with a state, that is, one whose type is not empty.
     pub fn trigger<S: Send + 'static>(
         mut self,
         start: impl Fn() -> S + Send + Sync + 'static,
@@ -266,6 +278,10 @@ where
         let mut state = (self.start)();
         let decide = self.decide.clone();
         Box::new(move |event| decide(&mut state, event))
+    }
+
+    fn has_state(&self) -> bool {
+        size_of::<S>() > 0
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use broadway_flow::{Firing, LateFiring, Windowed, Windows};
+use proptest::prelude::*;
 
 use crate::feed::{brief, s, timed};
 
@@ -127,4 +128,60 @@ async fn a_trigger_does_not_see_late_events() {
         (20, ON_TIME, 25),
     ];
     assert_eq!(windows, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn late_results_are_on_time_in_the_windows_that_follow() {
+    let late = Arc::new(Mutex::new(0));
+    let parts = || vec![vec![1, 25], vec![2], vec![3], vec![60]];
+    let count = Arc::clone(&late);
+    let sums = timed(parts()).window(ten(20)).sum(|n| *n);
+    let again = sums.window(Windows::fixed(s(10)));
+    let again = again
+        .on_late(move |_| *count.lock().unwrap() += 1)
+        .sum(|sum| sum.value);
+    let again = firings(&again.collect().await.unwrap());
+    // Results of 1, 3 and 6 for the first window.
+    let expected = [(0, ON_TIME, 10), (20, ON_TIME, 25), (60, ON_TIME, 60)];
+    assert_eq!(again, expected);
+    assert_eq!(*late.lock().unwrap(), 0);
+    let results = timed(parts()).window(ten(20)).count();
+    let windows = results.window(Windows::fixed(s(10))).uniq(100);
+    let windows = windows.collect().await.unwrap();
+    let starts: Vec<_> = windows.iter().map(|count| brief(count).0).collect();
+    assert_eq!(starts, [0, 20, 60]);
+}
+
+fn windows() -> impl Strategy<Value = Windows<i64>> {
+    let kind = prop_oneof![
+        (1..9_u64).prop_map(|size| Windows::fixed(s(size))),
+        (1..9_u64, 1..9_u64).prop_map(|(size, slide)| Windows::sliding(s(size), s(slide))),
+        (1..9_u64).prop_map(|gap| Windows::session(s(gap))),
+    ];
+    let late = prop_oneof![Just(LateFiring::EachEvent), Just(LateFiring::AtClose)];
+    (kind, 0..9_u64, late)
+        .prop_map(|(windows, lateness, late)| windows.lateness(s(lateness)).late_firing(late))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_result_is_late_in_the_windows_that_follow(
+        windows in windows(),
+        parts in prop::collection::vec(prop::collection::vec(-9..30_i64, 0..5), 0..12),
+        size in 1..5_u64,
+    ) {
+        let late = Arc::new(Mutex::new(0));
+        let count = Arc::clone(&late);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let (results, again) = runtime.block_on(async {
+            let results = timed(parts.clone()).window(windows.clone()).count().collect().await.unwrap();
+            let again = timed(parts).window(windows).count().window(Windows::fixed(s(size)));
+            let again = again.on_late(move |_| *count.lock().unwrap() += 1).count();
+            (results.len() as u64, again.collect().await.unwrap())
+        });
+        prop_assert_eq!(*late.lock().unwrap(), 0);
+        prop_assert_eq!(again.iter().map(|count| count.value).sum::<u64>(), results);
+    }
 }

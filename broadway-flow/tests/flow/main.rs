@@ -22,6 +22,7 @@ mod periodic;
 mod plan;
 mod progress;
 mod reduce;
+mod restored;
 mod sessions;
 mod shards;
 mod snapshots;

@@ -48,7 +48,7 @@ impl Kind {
 
 /// A store that outlives a crash of the flow.
 #[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Option<Snapshot>>>);
+pub(crate) struct Kept(Arc<Mutex<Option<Snapshot>>>);
 
 impl SnapshotStore for Kept {
     fn load(&self) -> Result<Option<Snapshot>, BoxError> {

@@ -1,11 +1,14 @@
 //! Tests of [`UniqSink`]: how states are saved and restored.
 
-use std::{collections::HashMap, sync::Mutex};
+use std::sync::Mutex;
 
 use super::*;
 use crate::{
     Timestamp,
-    group::durability::{Durable, Volatile},
+    group::{
+        durability::{Durable, Volatile},
+        route::worker_of,
+    },
     sink::Collect,
     state::StateLoad,
     window::WindowKind,
@@ -25,7 +28,14 @@ fn sink<D: KeysDurability<u32>>(
     let keys = Uniq::new(kind, 0, 100).expect("the windows have a grid");
     let (info, seat) = (OperatorInfo::new("uniq"), Seat::alone(worker, workers));
     let next = Box::new(Collect::new(Arc::clone(out)));
-    UniqSink::new(keys, LateOutput::none(), Arc::new(info), &seat, next)
+    UniqSink::new(
+        keys,
+        Share::OfKeys,
+        LateOutput::none(),
+        Arc::new(info),
+        &seat,
+        next,
+    )
 }
 
 const fn at(time: i64) -> At {
@@ -47,9 +57,7 @@ fn saved<D: KeysDurability<u32>>() -> StateLoad {
         sink.signal(&mut Signal::Watermark(watermark)).unwrap();
         sink.signal(&mut Signal::Save(&mut saved)).unwrap();
     }
-    StateLoad {
-        by_operator: HashMap::from([(0, saved)]),
-    }
+    StateLoad::new(&saved)
 }
 
 #[test]
@@ -73,7 +81,7 @@ fn another_number_of_workers_restores_the_keys_and_the_watermark() {
 
 #[test]
 fn keys_that_are_not_durable_are_not_saved_and_not_loaded() {
-    assert!(saved::<Volatile>().by_operator[&0].is_empty());
+    assert!(saved::<Volatile>().is_empty());
     let load = saved::<Durable>();
     let mut sink = sink::<Volatile>((0, 1), &Out::default());
     let error = sink

@@ -142,44 +142,10 @@ fn an_item_between_two_windows_is_dropped() {
     assert_eq!(state.len(), 0);
 }
 
-#[test]
-fn parts_of_several_workers_are_loaded_with_the_keys_to_keep() {
-    let mut parts = Vec::new();
-    for (key, watermark) in [(1, 12), (2, 14), (3, 13)] {
-        let mut part = fixed(10, JoinMode::Full);
-        part.watermark(Timestamp::from_millis(watermark), &mut drop);
-        part.left(key, 100, at(15, key.into()), &mut drop).unwrap();
-        parts.push(part.save().unwrap());
-    }
-    let mut loaded = fixed(10, JoinMode::Full);
-    loaded.load(&parts, |key| *key != 1).unwrap();
-    assert_eq!((loaded.len(), loaded.since()), (2, Epoch(2)));
-    assert_eq!(loaded.watermark, Timestamp::from_millis(12));
-    let mut out = Vec::new();
-    loaded
-        .right(3, 200, at(19, 9), &mut |pair| out.push(pair))
-        .unwrap();
-    assert_eq!(out, [joined(window(10, 20), Some(100), Some(200), 3)]);
-}
-
-#[test]
-fn a_state_of_other_windows_or_another_version_is_refused() {
-    let mut saved = fixed(10, JoinMode::Inner).save().unwrap();
-    let mut other = fixed(20, JoinMode::Inner);
-    assert_eq!(other.load([&saved], |_| true), Err(SavedError::Windows));
-    saved[0] = 9;
-    assert_eq!(
-        other.load([&saved], |_| true),
-        Err(SavedError::Version(Some(9)))
-    );
-}
-
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Add(bool, u8, i64, u64),
     Watermark(i64),
-    /// Saves the state and continues with the loaded one.
-    Reload,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -187,7 +153,6 @@ fn step() -> impl Strategy<Value = Step> {
         10 => (any::<bool>(), 0..3u8, -25..25i64, 0..9u64)
             .prop_map(|(is_left, key, time, since)| Step::Add(is_left, key, time, since)),
         3 => (-30..40i64).prop_map(Step::Watermark),
-        1 => Just(Step::Reload),
     ]
 }
 
@@ -245,11 +210,6 @@ proptest! {
                     state.watermark(Timestamp::from_millis(to), &mut emit);
                     prop_assert!(out.is_sorted_by_key(|pair| pair.window), "in order of the end");
                     naive.close(Some(to))
-                }
-                Step::Reload => {
-                    let saved = state.save().expect("it serializes");
-                    state.load([saved], |_| true).expect("it was saved just now");
-                    Vec::new()
                 }
             };
             prop_assert_eq!(sorted(out), sorted(expected));

@@ -82,6 +82,11 @@ impl<T, K: Hash + Eq, A: Aggregate<T>> Combiner<T, K, A> {
         }
     }
 
+    /// Whether windows end when the watermark passes them.
+    pub(crate) const fn has_times(&self) -> bool {
+        matches!(self.frame, Frame::Time(_))
+    }
+
     /// Returns the oldest epoch of all states.
     pub(crate) fn since(&self) -> Epoch {
         let all = self.panes.iter().map(|(_, _, part)| part.since);

@@ -27,6 +27,8 @@ use crate::{
 pub struct WindowState<T, K, A: Aggregate<T>> {
     machine: Machine<T, K, A>,
     watermark: Timestamp,
+    /// How long windows accept events after their end; 0 if they do not end by the watermark.
+    lateness: i64,
     shape: Shape,
     /// Whether [`load`](Self::load) has set the watermark.
     loaded: bool,
@@ -80,6 +82,11 @@ impl<T, K: Hash + Eq + Clone, A: Aggregate<T>> WindowState<T, K, A> {
         Self {
             machine,
             watermark: Timestamp::MIN,
+            lateness: if windows.needs_time() {
+                windows.lateness
+            } else {
+                0
+            },
             shape: Shape::new(windows.kind, keeps_panes),
             loaded: false,
             next_tick: next_tick(windows),
@@ -146,6 +153,22 @@ impl<T, K: Hash + Eq + Clone, A: Aggregate<T>> WindowState<T, K, A> {
             Machine::Count(count) => count.tick(emit),
             Machine::Sliding(_) => {}
         }
+    }
+
+    /// Returns the last watermark.
+    pub(crate) const fn last_watermark(&self) -> Timestamp {
+        self.watermark
+    }
+
+    /// Returns the watermark of the results: none that follows is older. A window has results until its lateness is over.
+    pub(crate) const fn watermark_behind(&self, watermark: Timestamp) -> Timestamp {
+        watermark.plus(self.lateness.saturating_neg())
+    }
+
+    /// Whether two states of a key can be loaded into one.
+    pub(crate) const fn merges(&self) -> bool {
+        // Two incomplete windows may have more events than one holds.
+        A::MERGES && !matches!(self.machine, Machine::Count(_))
     }
 
     /// Returns how often [`tick`](Self::tick) is to be called, in milliseconds; `None` if never.
