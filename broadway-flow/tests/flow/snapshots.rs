@@ -93,7 +93,7 @@ async fn part(
             feed.end();
             running.wait().await.unwrap();
         }
-        End::Stop => drop(running.stop().await),
+        End::Stop => running.stop().await,
         End::Crash => drop(running),
     }
     let mut left = events.clone();
