@@ -16,6 +16,8 @@ pub use terminal::FlowStream;
 
 use std::{sync::Arc, time::Duration};
 
+use broadway_core::Problem;
+
 use crate::{
     SnapshotStore,
     chain::{Chain, Operation, Start, Then},
@@ -25,6 +27,10 @@ use crate::{
     sink::{OperatorInfo, OutboxSink, Route, Seat, Sink},
     snapshot::Snapshots,
 };
+
+/// Why no state is kept behind the windows of a partition.
+pub(crate) const BEHIND_WINDOWS: &str = "is not possible behind a windowed operator behind `repartition_through`: results that are out are not made again when a partition moves, so its state \
+     would lack them; put another `repartition_through` between them, or aggregate further where the results arrive";
 
 /// A dataflow whose last operator emits events of type `T`.
 ///
@@ -144,6 +150,8 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     ///
     /// A snapshot is the whole state: it is collected in memory, and written while the flow goes on. Operators are known by their order, so a flow that changed may
     /// not be able to read its old snapshot. The number of workers may change.
+    ///
+    /// Behind [`repartition_through`](Self::repartition_through), snapshots are refused: state is rebuilt from the topic there.
     pub fn snapshots(mut self, store: impl SnapshotStore, interval: Duration) -> Self {
         self.options.snapshots = Some(Snapshots {
             store: Arc::new(store),
@@ -169,7 +177,12 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
         operation: impl FnOnce(Arc<OperatorInfo>) -> O,
     ) -> Flow<O::Out, Then<C, O>> {
         let info = Arc::new(info);
-        self.open.plan.operators.push(Arc::clone(&info));
+        let plan = &mut self.open.plan;
+        if plan.is_sharded && plan.is_windowed && info.volatile.is_some() {
+            let problem = Problem::new(info.to_string(), BEHIND_WINDOWS);
+            plan.problems.push(problem);
+        }
+        plan.operators.push(Arc::clone(&info));
         Flow {
             open: self.open,
             chain: Then::new(self.chain, operation(info)),

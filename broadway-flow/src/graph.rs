@@ -60,6 +60,8 @@ pub(crate) struct SegmentPlan {
     pub(crate) is_bounded: bool,
     /// Whether the operators run for each partition of the source on its own.
     pub(crate) is_sharded: bool,
+    /// Whether events went through windows in this segment.
+    pub(crate) is_windowed: bool,
 }
 
 impl SegmentPlan {
@@ -117,7 +119,11 @@ impl Segment {
             let message = "is not possible with an acknowledged source: stages outside the flow do not pass its barriers on";
             problems.push(Problem::new("through", message));
         }
-        if has_snapshots {
+        if has_snapshots && self.is_sharded() {
+            let message = "are not possible behind `repartition_through`, where the state of a partition that moves is rebuilt from the topic: leave them out, \
+                           or call `snapshots` in front of it, for the first part";
+            problems.push(Problem::new("snapshots", message));
+        } else if has_snapshots {
             if acked == 0 {
                 let message = "need an acknowledged source, which goes on where the snapshot ends: see `from_source`";
                 problems.push(Problem::new("snapshots", message));
@@ -128,6 +134,20 @@ impl Segment {
             }
         }
         problems
+    }
+
+    /// Whether an acknowledged source is among the inputs.
+    pub(crate) fn is_acked(&self) -> bool {
+        self.inputs.iter().any(|input| match input {
+            Input::Source(source) => source.info().is_acked,
+            Input::Segment(segment) | Input::Between { segment, .. } => segment.is_acked(),
+        })
+    }
+
+    /// Whether this segment, or one before it, runs for each partition of the source on its own.
+    fn is_sharded(&self) -> bool {
+        let before = || self.inputs.iter().filter_map(Input::segment);
+        self.plan.is_sharded || before().any(Self::is_sharded)
     }
 
     /// Whether events leave the flow in between.

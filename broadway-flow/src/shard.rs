@@ -35,7 +35,7 @@ pub(crate) struct ShardedEntry<T> {
 
 struct Shard<T> {
     sink: Box<dyn Sink<T>>,
-    /// Whether it had events since the last flush.
+    /// Whether it had events or a tick since the last flush.
     is_touched: bool,
 }
 
@@ -113,7 +113,10 @@ impl<T: Send + 'static> Entry for ShardedEntry<T> {
             }
             _ => {
                 let is_flush = matches!(signal, Signal::Flush);
+                let is_tick = matches!(signal, Signal::Tick(_));
                 for shard in self.shards.values_mut() {
+                    // Windows may have fired.
+                    shard.is_touched |= is_tick;
                     if !is_flush || shard.is_touched {
                         shard.sink.signal(signal)?;
                         shard.is_touched &= !is_flush;

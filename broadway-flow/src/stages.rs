@@ -1,15 +1,19 @@
 //! [`Stages`]: the stages of a started flow.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use broadway_core::{StartError, stage::Output};
 use futures_util::future::BoxFuture;
+use tokio::time::timeout;
 
 use crate::{
     live::{FlowState, RunningStage, RunningTask},
     sink::Packet,
     source::Started,
 };
+
+/// How long a flow that is stopped waits for callbacks that run, such as the future of `for_each_batch`. Then it aborts them.
+const STOP_MAX: Duration = Duration::from_secs(30);
 
 /// The stages of a started flow.
 #[derive(Default)]
@@ -33,13 +37,23 @@ impl Stages {
         started.output
     }
 
-    /// Stops all stages. Acknowledged sources first settle confirmed messages.
+    /// Stops all stages. Acknowledged sources first settle confirmed messages. Stages whose callback has not returned after [`STOP_MAX`] are
+    /// aborted.
     pub(crate) async fn stop(&self) {
+        // Their limit is their own.
         for task in &self.tasks {
             task.stop().await;
         }
-        for stage in &self.all {
-            stage.stop().await;
+        let stop = async {
+            for stage in &self.all {
+                stage.stop().await;
+            }
+        };
+        if timeout(STOP_MAX, stop).await.is_err() {
+            tracing::warn!(target: "broadway_flow", "stages of a flow did not stop in time and are aborted");
+            for stage in &self.all {
+                stage.abort();
+            }
         }
     }
 

@@ -56,6 +56,8 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     /// Runs the flow, and calls `f` with its events, up to several thousand at once, in their order. The next are passed when the future is complete. The first error
     /// ends the flow. With an acknowledged source, messages are settled after the future of their results is complete.
     ///
+    /// If the flow fails elsewhere, a future that runs has 30 s to complete; then it is dropped.
+    ///
     /// # Errors
     ///
     /// As [`run`](Self::run).

@@ -28,6 +28,11 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     }
 
     /// Replaces each event with none, one or many.
+    ///
+    /// # Limits
+    ///
+    /// What the events of a packet (up to 1,000) are turned into is held until the packet is done, also if the iterator is lazy. So one event
+    /// that becomes 10,000,000 needs memory for all of them; let a source emit them instead, such as [`from_iter`](Self::from_iter).
     pub fn flat_map<I, F>(self, f: F) -> Flow<I::Item, Then<C, FlatMap<F>>>
     where
         I: IntoIterator<Item: Send + 'static>,
@@ -187,7 +192,7 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
         self.then(info, |info| Enrich::new(keys_max, key, look_up, join, info))
     }
 
-    /// Adds an operator of your own.
+    /// Adds an operator of your own. An acknowledged source keeps messages that it holds; see [`Operator::is_empty`].
     pub fn operator<O: Operator<T>>(self, operator: O) -> Flow<O::Out, Then<C, Custom<O, T>>> {
         let name = std::any::type_name::<O>();
         let name = name.split('<').next().unwrap_or(name);

@@ -26,8 +26,12 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     /// ```
     ///
     /// Behind it, each partition has its own operators, clock and state, which stay with the partition up to the end of the flow: there is no further
-    /// `partition`, `shuffle`, `merge` or join, and [`partition`](Self::partition) only groups. Aggregations are in fixed, sliding or session windows in event time
-    /// without lateness.
+    /// `partition`, `shuffle`, `merge` or join, and [`partition`](Self::partition) only groups. One aggregation is allowed, in fixed or sliding windows
+    /// in event time without lateness, and no state behind it: results that are out are not made again when a partition moves. For a second
+    /// aggregation, put another `repartition_through` between them, or aggregate further where the results arrive.
+    ///
+    /// The flow does not start with what cannot be rebuilt or is of all partitions together: session windows, whose first events may be older
+    /// than what is out, `uniq`, `take_sort`, `departition`, and [`snapshots`](Self::snapshots).
     ///
     /// # When a partition moves
     ///

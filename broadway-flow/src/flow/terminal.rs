@@ -7,8 +7,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use broadway_core::stage::{End, EventStream, Output};
-use futures_util::{Stream, StreamExt};
+use broadway_core::{
+    Problem,
+    stage::{End, EventStream, Output},
+};
+use futures_util::{FutureExt, Stream, StreamExt};
 
 use super::Flow;
 use crate::{
@@ -86,11 +89,23 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     ///
     /// # Errors
     ///
-    /// As [`start`](Self::start).
+    /// As [`start`](Self::start). Flows with an acknowledged source are refused: their messages would be settled before the consumers have
+    /// handled the results. Use [`for_each_batch`](Self::for_each_batch), [`into_publisher`](Self::into_publisher) or
+    /// [`for_each`](Self::for_each).
     pub async fn into_stages(self) -> Result<(Output<T>, RunningFlow), RunFlowError> {
+        self.into_output("into_stages").await
+    }
+
+    /// Starts the flow as a stage, for this method at the end.
+    async fn into_output(self, end: &str) -> Result<(Output<T>, RunningFlow), RunFlowError> {
         let options = self.options.clone();
         let state = options.state().await?;
-        let last = self.route(RoundRobin::new);
+        let mut last = self.route(RoundRobin::new);
+        if last.is_acked() {
+            let message = "is not possible with an acknowledged source: messages would be settled before their results are handled outside the flow; use \
+                           `for_each`, `for_each_batch` or `into_publisher`";
+            last.plan.problems.push(Problem::new(end, message));
+        }
         let plan = Plan::of(&last);
         let mut stages = start(last, true, &state).await?;
         let output = start_unpack(&mut stages, &state).await?;
@@ -103,14 +118,17 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     ///
     /// # Errors
     ///
-    /// As [`start`](Self::start).
+    /// As [`into_stages`](Self::into_stages), which refuses acknowledged sources as well.
     pub async fn into_stream(self) -> Result<FlowStream<T>, RunFlowError> {
-        let (output, running) = self.into_stages().await?;
+        let (output, running) = self.into_output("into_stream").await?;
         let events = output
             .stream()
             .map_err(|error| FlowError::new("into_stream", FlowErrorKind::Stage, error))?;
+        let state = Arc::clone(&running.state);
+        let failed = async move { drop(state.failed().await) };
         Ok(FlowStream {
             events,
+            failed: Box::pin(failed),
             running,
             is_over: false,
         })
@@ -132,10 +150,14 @@ pub(crate) async fn start_last(
 #[must_use = "a stream does nothing unless polled, and dropping it stops the flow"]
 pub struct FlowStream<T> {
     events: EventStream<T>,
+    /// Completes when the flow has failed.
+    failed: Failed,
     running: RunningFlow,
     /// Whether all items are out, the error included.
     is_over: bool,
 }
+
+type Failed = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
 impl<T: Send + 'static> FlowStream<T> {
     /// Takes the failure of the flow, once. A source may have failed that only its stage knows of.
@@ -161,8 +183,14 @@ impl<T: Send + 'static> Stream for FlowStream<T> {
     type Item = Result<T, FlowError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(event) = ready!(self.events.poll_next_unpin(cx)) {
-            return Poll::Ready(Some(Ok(event)));
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        match self.events.poll_next_unpin(cx) {
+            Poll::Ready(Some(event)) => return Poll::Ready(Some(Ok(event))),
+            Poll::Ready(None) => {}
+            // A failure that ends no stage.
+            Poll::Pending => ready!(self.failed.poll_unpin(cx)),
         }
         Poll::Ready(self.failure().map(Err))
     }
@@ -173,5 +201,27 @@ impl<T> fmt::Debug for FlowStream<T> {
         f.debug_struct("FlowStream")
             .field("running", &self.running)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_that_ends_no_stage_is_the_last_item() {
+        let flow = Flow::from_stream(stream::pending::<u32>());
+        let mut stream = flow.into_stream().await.unwrap();
+        let state = Arc::clone(&stream.running.state);
+        let waiting = tokio::spawn(async move {
+            let error = stream.next().await.unwrap().unwrap_err();
+            assert!(stream.next().await.is_none());
+            error.to_string()
+        });
+        tokio::task::yield_now().await;
+        state.fail_stage("the source", "it is gone");
+        assert!(waiting.await.unwrap().contains("it is gone"));
     }
 }

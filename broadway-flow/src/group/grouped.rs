@@ -16,6 +16,7 @@ use super::{
 use crate::{
     Aggregate, Flow, Windows,
     chain::Chain,
+    flow::BEHIND_WINDOWS,
     graph::{Input, OpenSegment, Segment},
     machine::windows::{Combiner, WindowState, check},
     sink::{OperatorInfo, OutboxSink},
@@ -155,6 +156,7 @@ where
             self.partitioned::<A>(aggregate, &info)
         };
         open.plan.operators.push(info);
+        open.plan.is_windowed = true;
         // Results of the whole have no times.
         open.plan.has_time &= !is_whole;
         Flow::at(open, options)
@@ -180,16 +182,37 @@ where
         if self.windows.problems().is_empty() {
             self.problems.extend(check(&self.windows, A::MERGES));
         }
-        let windows = &self.windows;
-        if self.flow.open.plan.is_sharded && (!windows.needs_time() || windows.lateness > 0) {
-            let message = "needs windows in event time without lateness behind `repartition_through`: others cannot be rebuilt by another instance; \
-                           allow for disorder instead of lateness";
-            self.problems.push(Problem::new(kind, message));
+        if self.flow.open.plan.is_sharded {
+            let found = self.sharded_problems();
+            let found = found.into_iter().flatten();
+            self.problems
+                .extend(found.map(|message| Problem::new(kind, message)));
         }
         if self.windows.empty && self.only_key.is_none() {
             let message = "needs a flow without a key: a window without events has no key";
             self.problems.push(Problem::new("emit_empty", message));
         }
+    }
+
+    /// What another instance could not rebuild behind a topic.
+    fn sharded_problems(&self) -> [Option<&'static str>; 4] {
+        let windows = &self.windows;
+        let is_session = matches!(windows.kind, WindowKind::Session { .. });
+        let is_lasting = windows.needs_time() && windows.lateness == 0;
+        [
+            (!is_lasting).then_some(
+                "needs windows in event time without lateness behind `repartition_through`: others cannot be rebuilt by another instance; \
+                 allow for disorder instead of lateness",
+            ),
+            is_session.then_some(
+                "needs fixed or sliding windows behind `repartition_through`: the first events of an open session may be older than what is out, so another \
+                 instance that takes over the partition would leave them out of the session",
+            ),
+            self.is_gathered.then_some(
+                "is not possible behind `repartition_through`: each partition would have a list of its own; use `top`, and merge the lists where they arrive",
+            ),
+            self.flow.open.plan.is_windowed.then_some(BEHIND_WINDOWS),
+        ]
     }
 
     /// Finds options that no operator accepts.

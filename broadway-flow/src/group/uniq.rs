@@ -90,6 +90,12 @@ where
         if self.windows.has_firing_options() {
             refuse("takes no options of firing: an event is emitted at once");
         }
+        if self.flow.open.plan.is_sharded {
+            refuse(
+                "is not possible behind `repartition_through`: messages are settled before their windows end, so another instance would not know the keys that \
+                 were there; aggregate by key instead, such as with `count`",
+            );
+        }
         if keys_max == 0 {
             self.problems
                 .push(Problem::new("keys_max", "is 0: give at least 1"));

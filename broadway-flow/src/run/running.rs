@@ -52,7 +52,8 @@ impl RunningFlow {
     ///
     /// # Errors
     ///
-    /// Fails if an operator, a source or an external stage fails, or if the flow is stopped from outside.
+    /// Fails if an operator, a source or an external stage fails, or if the flow is stopped from outside. It stops the flow before it returns,
+    /// as [`stop`](Self::stop) does.
     ///
     /// # Cancel safety
     ///
@@ -93,6 +94,8 @@ impl RunningFlow {
     ///
     /// An acknowledged source stops first: the flow finishes and settles its messages at a last barrier, for at most 30 s. With
     /// [snapshots](crate::Flow::snapshots), the state is saved there; without, messages in open windows are returned to their source.
+    ///
+    /// Callbacks that run, such as the future of [`for_each_batch`](crate::Flow::for_each_batch), have 30 s to return; then they are aborted.
     pub async fn stop(mut self) {
         if let Some(first) = self.first.take() {
             first.stop().await;

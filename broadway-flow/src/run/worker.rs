@@ -244,8 +244,13 @@ impl Worker {
         if let Some(epoch) = self.barriers.end(input) {
             self.barrier(epoch, self.with_state)?;
         }
+        let was_idle = self.watermarks.is_idle();
         let advanced = self.watermarks.end(input);
         self.watermark(advanced)?;
+        if !was_idle && self.watermarks.is_idle() {
+            // It was the last one that was active.
+            self.entry.signal(&mut Signal::Idle)?;
+        }
         if self.watermarks.is_ended() {
             self.entry.signal(&mut Signal::Finish)?;
             self.state.report(self.number, None);

@@ -129,6 +129,7 @@ impl<T> Windows<T> {
     }
 
     /// Windows that end when a key has had no event for `gap`, in event time. Each event opens a window of this length, and windows that overlap are merged.
+    /// Not possible behind [`repartition_through`](crate::Flow::repartition_through).
     pub const fn session(gap: Duration) -> Self {
         Self::of(WindowKind::Session { gap: millis(gap) })
     }

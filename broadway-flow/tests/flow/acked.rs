@@ -205,6 +205,19 @@ async fn an_acknowledged_source_beside_another_one_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn ends_that_do_not_confirm_results_are_refused() {
+    let flow = || {
+        let (source, _feed) = manual_source::<u32>();
+        Flow::from_source(source).workers(2).shuffle()
+    };
+    let stream = flow().into_stream().await.unwrap_err().to_string();
+    assert!(stream.contains("into_stream: is not possible"), "{stream}");
+    assert!(stream.contains("for_each_batch"), "{stream}");
+    let stages = flow().into_stages().await.unwrap_err().to_string();
+    assert!(stages.contains("into_stages: is not possible"), "{stages}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_is_settled_after_what_it_became_is_published() {
     let (source, feed) = manual_source::<u32>();
     let publisher = RecordingPublisher::new();

@@ -7,7 +7,7 @@ use broadway_core::{
 use broadway_flow::{Flow, FlowErrorKind, RunFlowError};
 use futures_util::StreamExt;
 
-use crate::feed::s;
+use crate::feed::{in_parts, s};
 
 /// Emits numbers, and fails.
 struct Failing;
@@ -149,4 +149,15 @@ async fn a_flow_that_is_dropped_ends_its_consumers() {
     tokio::time::timeout(s(60), rest)
         .await
         .expect("the stream ends");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_future_that_does_not_return_holds_an_error_back_for_half_a_minute() {
+    let began = tokio::time::Instant::now();
+    let flow = in_parts(vec![vec![1], vec![2]]).workers(1);
+    let flow = flow.map(|n: u32| if n == 2 { panic!("two") } else { n });
+    let ended = flow.for_each_batch(|_| std::future::pending::<Result<(), BoxError>>());
+    let (_, text) = of_flow(ended.await.unwrap_err());
+    assert_eq!(text, "map panicked: two");
+    assert!(began.elapsed() < s(40), "{:?}", began.elapsed());
 }

@@ -219,6 +219,24 @@ async fn a_flow_that_is_idle_holds_no_window_back() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_merge_whose_last_active_flow_ends_holds_no_window_back() {
+    let began = Instant::now();
+    let idle = in_parts(vec![vec![1], vec![], vec![], vec![], vec![], vec![]]);
+    let idle = idle.event_time(times().idle_after(s(1))).workers(1);
+    let ends = in_parts(vec![vec![2], vec![], vec![]]);
+    let ends = ends.event_time(times()).workers(1);
+    let busy = in_parts(vec![vec![5], vec![], vec![], vec![95], vec![96], vec![97]]);
+    let busy = busy.event_time(times()).workers(1);
+    let merged = busy.merge(idle.merge(ends).workers(1)).workers(1);
+    let sums = merged.window(ten()).sum(|n| *n);
+    let sums = sums.map(move |sum| (brief(&sum), began.elapsed() < s(4)));
+    assert_eq!(
+        sums.collect().await.unwrap(),
+        [((0, 8), true), ((90, 288), false)]
+    );
+}
+
 #[tokio::test]
 async fn without_a_key_each_worker_has_windows_of_its_own() {
     let times = EventTime::new(|n: &i64| Timestamp::from_millis(*n));

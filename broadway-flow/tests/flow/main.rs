@@ -16,6 +16,7 @@ mod joins;
 mod lateness;
 mod lines;
 mod mapping;
+mod operators;
 mod pairs;
 mod partition;
 mod periodic;

@@ -12,7 +12,8 @@ use broadway_core::{
     source::Delivery, testing::RecordingPublisher,
 };
 use broadway_flow::{
-    EventTime, Flow, FlowSource, RunningFlow, Timestamp, Window, Windowed, Windows,
+    Emit, EventTime, Flow, FlowSource, Operator, RunningFlow, SnapshotFolder, Timestamp, Window,
+    Windowed, Windows,
 };
 use tokio::sync::Notify;
 
@@ -351,25 +352,137 @@ async fn results_are_complete_when_partitions_move_and_instances_die() {
     assert!(unread <= Some(40), "{unread:?}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn other_windows_and_boundaries_are_refused_behind_a_topic() {
+/// A flow behind a topic, with its first partition.
+fn behind_topic(broker: &Broker, settle_every: Duration) -> Flow<Item> {
+    let broker = broker.clone();
+    let member = Member { broker, number: 0 };
+    let source = FlowSource::new(member).positions(|item| (item.0, item.1));
+    let source = source.settle_every(settle_every);
+    let first = Flow::from_iter(std::iter::empty::<u8>());
+    first.repartition_through(RecordingPublisher::new(), |_| Outgoing::new(""), source)
+}
+
+fn with_one_partition() -> Broker {
     let broker = Broker::default();
     broker.lock().partitions.resize_with(1, Partition::default);
-    let source = |broker: &Broker| {
-        let broker = broker.clone();
-        let member = Member { broker, number: 0 };
-        FlowSource::new(member).positions(|item| (item.0, item.1))
+    broker
+}
+
+fn by_second<T: 'static>(second: impl Fn(&T) -> i64 + Send + Sync + 'static) -> EventTime<T> {
+    EventTime::new(move |event| Timestamp::from_millis(second(event) * 1_000))
+}
+
+fn ten<T>() -> Windows<T> {
+    Windows::fixed(Duration::from_secs(10))
+}
+
+macro_rules! refusal {
+    ($flow:expr) => {
+        $flow.start().await.unwrap_err().to_string()
     };
-    let flow = |broker: &Broker| {
-        let first = Flow::from_iter(std::iter::empty::<u8>());
-        first.repartition_through(
-            RecordingPublisher::new(),
-            |_| Outgoing::new(""),
-            source(broker),
-        )
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_windows_and_boundaries_are_refused_behind_a_topic() {
+    let broker = with_one_partition();
+    let flow = || behind_topic(&broker, Duration::from_millis(20));
+    let timed = || flow().event_time(by_second(|item: &Item| item.2.0));
+    let whole = refusal!(flow().partition(|item| item.2.1).count());
+    assert!(whole.contains("event time"), "{whole}");
+    let shuffled = refusal!(flow().shuffle());
+    assert!(shuffled.contains("shuffle"), "{shuffled}");
+    let sessions = Windows::session(Duration::from_secs(10));
+    let session = refusal!(timed().partition(|item| item.2.1).window(sessions).count());
+    assert!(
+        session.contains("count: needs fixed or sliding"),
+        "{session}"
+    );
+    let sorted = refusal!(timed().window(ten()).take_sort(3, Item::cmp));
+    assert!(sorted.contains("take_sort: is not possible"), "{sorted}");
+    let departed = timed().window(ten()).count();
+    let departed = refusal!(departed.departition(|| 0, |sum, n| *sum += n));
+    assert!(
+        departed.contains("departition: is not possible"),
+        "{departed}"
+    );
+    let departed = refusal!(flow().departition_all(|| 0, |n, _| *n += 1));
+    assert!(
+        departed.contains("departition: is not possible"),
+        "{departed}"
+    );
+    let uniq = refusal!(timed().window(ten()).uniq(10));
+    assert!(uniq.contains("uniq: is not possible"), "{uniq}");
+    let of_keys = timed().partition(|item| item.2.1).window(ten()).uniq(10);
+    let uniq = refusal!(of_keys);
+    assert!(uniq.contains("uniq: is not possible"), "{uniq}");
+}
+
+/// Passes events on, and has a state.
+#[derive(Clone)]
+struct Stateful;
+
+impl<T: Send + 'static> Operator<T> for Stateful {
+    type Out = T;
+
+    fn event(&mut self, event: T, out: &mut impl Emit<T>) -> Result<(), BoxError> {
+        out.emit(event);
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_behind_the_windows_of_a_topic_is_refused() {
+    let broker = with_one_partition();
+    let counts = || {
+        let flow = behind_topic(&broker, Duration::from_millis(20));
+        let timed = flow.event_time(by_second(|item: &Item| item.2.0));
+        timed.partition(|item| item.2.1).window(ten()).count()
     };
-    let whole = flow(&broker).partition(|item| item.2.1).count().run().await;
-    assert!(whole.unwrap_err().to_string().contains("event time"));
-    let shuffled = flow(&broker).shuffle().run().await.unwrap_err();
-    assert!(shuffled.to_string().contains("shuffle"), "{shuffled}");
+    let minutes = Windows::fixed(Duration::from_secs(60));
+    let by_key = counts().map(|count| count.value).partition(|count| count.0);
+    let twice = refusal!(by_key.window(minutes).sum(|count| count.1));
+    assert!(twice.contains("another `repartition_through`"), "{twice}");
+    let behind = refusal!(counts().operator(Stateful));
+    assert!(
+        behind.contains("operator \"Stateful\": is not possible"),
+        "{behind}"
+    );
+    let before = behind_topic(&broker, Duration::from_millis(20)).operator(Stateful);
+    let timed = before.event_time(by_second(|item: &Item| item.2.0));
+    let allowed = timed.partition(|item| item.2.1).window(ten()).count();
+    allowed.start().await.unwrap().stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshots_are_refused_behind_a_topic() {
+    let broker = with_one_partition();
+    let folder = tempfile::TempDir::new().unwrap();
+    let flow = behind_topic(&broker, Duration::from_millis(20));
+    let timed = flow.event_time(by_second(|item: &Item| item.2.0));
+    let counts = timed
+        .partition(|item| item.2.1)
+        .durable()
+        .window(ten())
+        .count();
+    let store = SnapshotFolder::new(folder.path());
+    let error = refusal!(counts.snapshots(store, Duration::from_secs(1)));
+    assert!(error.contains("rebuilt from the topic"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn results_of_a_periodic_trigger_are_sent_without_a_further_event() {
+    let broker = with_one_partition();
+    broker.assign(0, 0);
+    // No barrier sends them.
+    let flow = behind_topic(&broker, Duration::from_secs(3_600));
+    let timed = flow.event_time(by_second(|item: &Item| item.2.0));
+    let windows = ten().trigger_periodically(Duration::from_secs(1));
+    let counts = timed.partition(|item| item.2.1).window(windows).count();
+    let published = RecordingPublisher::new();
+    let running = counts.into_publisher(published.clone(), |_| Outgoing::new("count"));
+    let running = running.await.unwrap();
+    broker.append(0, &[(1, 7)]);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(published.sent().len(), 1);
+    running.stop().await;
 }

@@ -116,7 +116,7 @@ async fn part(
             feed.end();
             running.wait().await.unwrap();
         }
-        End::Stop => drop(running.stop().await),
+        End::Stop => running.stop().await,
         End::Crash => drop(running),
     }
     // Messages that are not settled have no outcome from then on.
