@@ -162,3 +162,31 @@ async fn snapshots_may_be_due_never() {
     running.wait().await.unwrap();
     feed.assert_settled_once();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flow_that_is_dropped_emits_no_window_that_is_open() {
+    for _ in 0..50 {
+        let (source, feed) = manual_source::<u32>();
+        let results = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&results);
+        let counts = Flow::from_source(source)
+            .workers(2)
+            .partition(|n| *n % 3)
+            .workers(2)
+            .count();
+        let flow = counts.inspect(move |_| {
+            seen.fetch_add(1, Relaxed);
+        });
+        let running = flow.start().await.unwrap();
+        let receipts = feed.push_all(0..100);
+        feed.wait_delivered(100).await;
+        drop(running);
+        drop(feed);
+        // Once the flow is gone, they were returned, or have no outcome.
+        for receipt in receipts {
+            let outcome = receipt.outcome().await;
+            assert!(outcome.is_none_or(|outcome| !outcome.is_done()));
+        }
+        assert_eq!(results.load(Relaxed), 0, "the window has not ended");
+    }
+}

@@ -1,6 +1,11 @@
 //! [`Sessions`]: windows that end when a key has had no event for a while.
 
-use std::{cmp::Reverse, collections::BinaryHeap, hash::Hash, ops::Range};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+    hash::Hash,
+    ops::Range,
+};
 
 use super::{
     cell::Cell,
@@ -12,27 +17,27 @@ use super::{
 };
 use crate::{Aggregate, At, Timestamp, Window, Windows, epoch::Epoch, window::EarlyFiring};
 
-/// The sessions of each key, and a timer for each key with sessions.
+/// The sessions of each key, and a timer for each session.
 pub(super) struct Sessions<T, K, A: Aggregate<T>> {
     gap: i64,
     lateness: i64,
     rules: Rules<T, A>,
     keys: Slots<K, Own<T, A::State>>,
-    /// When to look at a key. A timer that is not the key's current one is ignored.
-    timers: BinaryHeap<Reverse<(Timestamp, usize)>>,
+    /// When to look at a session of a key, by its start. A timer that is not the session's current one is ignored.
+    timers: BinaryHeap<Reverse<(Timestamp, usize, Timestamp)>>,
     watermark: Timestamp,
 }
 
-/// The sessions of a key, in order. They do not overlap.
+/// The sessions of a key, in order. They do not overlap. The first ones go first, and most new ones come last.
 struct Own<T, S> {
-    sessions: Vec<Session<T, S>>,
-    /// The time of the current timer: at or before the next session that fires or closes.
-    due: Option<Timestamp>,
+    sessions: VecDeque<Session<T, S>>,
 }
 
 struct Session<T, S> {
     start: Timestamp,
     end: Timestamp,
+    /// The time of its current timer: at or before the time at which it fires or closes.
+    timer: Option<Timestamp>,
     cell: Cell<T, S>,
 }
 
@@ -74,8 +79,13 @@ impl<T, K: Hash + Eq + Clone, A: Aggregate<T>> Sessions<T, K, A> {
             Some(position) => position,
             None => self.keys.entry(key, Own::default),
         };
-        let watermark = self.watermark;
-        let Self { keys, rules, .. } = self;
+        let (watermark, lateness) = (self.watermark, self.lateness);
+        let Self {
+            keys,
+            rules,
+            timers,
+            ..
+        } = self;
         let (key, own) = keys.get_mut(position).expect("invariant: found or made");
         let session = own.join(start, end, rules);
         let window = session.window();
@@ -86,8 +96,7 @@ impl<T, K: Hash + Eq + Clone, A: Aggregate<T>> Sessions<T, K, A> {
         } else {
             rules.add_open(key, cell, || window, (event, at.since), emit);
         }
-        let due = session.due(self.lateness);
-        self.arm(position, due);
+        arm(timers, session, position, lateness);
         Ok(())
     }
 
@@ -98,35 +107,29 @@ impl<T, K: Hash + Eq + Clone, A: Aggregate<T>> Sessions<T, K, A> {
         emit: &mut impl FnMut(Fired<K, A::Output>),
     ) {
         self.watermark = watermark;
-        let mut looked = Vec::new();
         let mut due = Vec::new();
-        while let Some(&Reverse((time, position))) = self.timers.peek() {
+        while let Some(&Reverse((time, position, start))) = self.timers.peek() {
             if time > watermark {
                 break;
             }
             self.timers.pop();
-            let Some((_, own)) = self.keys.get_mut(position) else {
+            let own = self.keys.get_mut(position);
+            let Some(session) = own.and_then(|(_, own)| own.at(start)) else {
                 continue;
             };
-            if own.due != Some(time) {
+            if session.timer != Some(time) {
                 continue;
             }
-            own.due = None;
-            looked.push(position);
-            let sessions = own.sessions.iter();
-            let ended = sessions.filter(|session| session.due(self.lateness) <= watermark);
-            due.extend(ended.map(|session| session.at(position)));
+            session.timer = None;
+            match session.due(self.lateness) <= watermark {
+                true => due.push(session.due_at(position)),
+                // It got longer.
+                false => arm(&mut self.timers, session, position, self.lateness),
+            }
         }
         due.sort_unstable();
         for due in due {
             self.fire(&due, emit);
-        }
-        for position in looked {
-            let own = self.keys.get(position);
-            let next = own.and_then(|(_, own)| own.next_due(self.lateness));
-            if let Some(next) = next {
-                self.arm(position, next);
-            }
         }
     }
 
@@ -136,15 +139,14 @@ impl<T, K: Hash + Eq + Clone, A: Aggregate<T>> Sessions<T, K, A> {
         }
         let keys = self.keys.iter();
         let mut due: Vec<_> = keys
-            .flat_map(|(position, _, own)| own.sessions.iter().map(move |one| one.at(position)))
+            .flat_map(|(position, _, own)| own.sessions.iter().map(move |one| one.due_at(position)))
             .collect();
         due.sort_unstable();
         let Self { keys, rules, .. } = self;
         for due in due {
             if let Some((key, own)) = keys.get_mut(due.position)
-                && let Ok(index) = own.find(due.start)
+                && let Some(session) = own.at(due.start)
             {
-                let session = &mut own.sessions[index];
                 let window = session.window();
                 rules.fire_period(key, &mut session.cell, window, emit);
             }
@@ -184,16 +186,21 @@ impl<T, K: Hash + Eq + Clone, A: Aggregate<T>> Sessions<T, K, A> {
             let (_, own) = self.keys.get_mut(position).expect("invariant: just made");
             let session = own.join(start, end, &self.rules);
             self.rules.restore(&mut session.cell, saved)?;
-            let due = session.due(self.lateness);
-            self.arm(position, due);
+            arm(&mut self.timers, session, position, self.lateness);
         }
         Ok(())
     }
 
     /// Fires a session at its end, or removes it.
     fn fire(&mut self, due: &Due, emit: &mut impl FnMut(Fired<K, A::Output>)) {
-        let closed = later(due.end, self.lateness) <= self.watermark;
-        let Self { keys, rules, .. } = self;
+        let lateness = self.lateness;
+        let closed = later(due.end, lateness) <= self.watermark;
+        let Self {
+            keys,
+            rules,
+            timers,
+            ..
+        } = self;
         let Some((key, own)) = keys.get_mut(due.position) else {
             return;
         };
@@ -204,9 +211,13 @@ impl<T, K: Hash + Eq + Clone, A: Aggregate<T>> Sessions<T, K, A> {
         let window = session.window();
         if !closed {
             rules.fire_on_time(key, &mut session.cell, window, emit);
+            // Its lateness begins.
+            arm(timers, session, due.position, lateness);
             return;
         }
-        let session = own.sessions.remove(index);
+        let Some(session) = own.sessions.remove(index) else {
+            return;
+        };
         let key = if own.sessions.is_empty() {
             keys.remove(due.position).map(|(key, _)| key)
         } else {
@@ -214,16 +225,6 @@ impl<T, K: Hash + Eq + Clone, A: Aggregate<T>> Sessions<T, K, A> {
         };
         if let Some(key) = key {
             rules.close(key, session.cell, window, emit);
-        }
-    }
-
-    /// Makes sure that the key is looked at when the watermark reaches `due`.
-    fn arm(&mut self, position: usize, due: Timestamp) {
-        if let Some((_, own)) = self.keys.get_mut(position)
-            && own.due.is_none_or(|earlier| due < earlier)
-        {
-            own.due = Some(due);
-            self.timers.push(Reverse((due, position)));
         }
     }
 
@@ -238,7 +239,7 @@ impl<T, S> Own<T, S> {
     fn overlapping(&self, start: Timestamp, end: Timestamp) -> Range<usize> {
         let before = |session: &Session<T, S>| !reaches(session.end, start);
         let from = self.sessions.partition_point(before);
-        let joined = self.sessions[from..].iter();
+        let joined = self.sessions.range(from..);
         let n = joined
             .take_while(|session| reaches(end, session.start))
             .count();
@@ -259,14 +260,25 @@ impl<T, S> Own<T, S> {
         } = self.overlapping(start, end);
         if first == next {
             let cell = rules.cell();
-            self.sessions.insert(first, Session { start, end, cell });
+            let timer = None;
+            let session = Session {
+                start,
+                end,
+                timer,
+                cell,
+            };
+            self.sessions.insert(first, session);
             return &mut self.sessions[first];
         }
         let others: Vec<_> = self.sessions.drain(first + 1..next).collect();
         let session = &mut self.sessions[first];
         let last = others.last().map_or(session.end, |last| last.end).max(end);
         session.cell.on_time &= last == session.end;
-        session.start = session.start.min(start);
+        if start < session.start {
+            // Its timer has the earlier start.
+            session.timer = None;
+            session.start = start;
+        }
         session.end = last;
         for other in others {
             rules.absorb(&mut session.cell, other.cell);
@@ -279,11 +291,10 @@ impl<T, S> Own<T, S> {
             .binary_search_by_key(&start, |session| session.start)
     }
 
-    fn next_due(&self, lateness: i64) -> Option<Timestamp> {
-        self.sessions
-            .iter()
-            .map(|session| session.due(lateness))
-            .min()
+    /// The session that starts then.
+    fn at(&mut self, start: Timestamp) -> Option<&mut Session<T, S>> {
+        let index = self.find(start).ok()?;
+        self.sessions.get_mut(index)
     }
 }
 
@@ -304,7 +315,7 @@ impl<T, S> Session<T, S> {
         }
     }
 
-    const fn at(&self, position: usize) -> Due {
+    const fn due_at(&self, position: usize) -> Due {
         Due {
             end: self.end,
             start: self.start,
@@ -316,9 +327,22 @@ impl<T, S> Session<T, S> {
 impl<T, S> Default for Own<T, S> {
     fn default() -> Self {
         Self {
-            sessions: Vec::new(),
-            due: None,
+            sessions: VecDeque::new(),
         }
+    }
+}
+
+/// Makes sure that a session is looked at when it fires or closes. A timer before that is enough: it is set again then.
+fn arm<T, S>(
+    timers: &mut BinaryHeap<Reverse<(Timestamp, usize, Timestamp)>>,
+    session: &mut Session<T, S>,
+    position: usize,
+    lateness: i64,
+) {
+    let due = session.due(lateness);
+    if session.timer.is_none_or(|timer| due < timer) {
+        session.timer = Some(due);
+        timers.push(Reverse((due, position, session.start)));
     }
 }
 

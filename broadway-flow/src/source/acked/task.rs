@@ -255,10 +255,9 @@ where
                 packets.insert(shard, (progress, Vec::new()));
             }
             self.shards.deliver(shard, held);
-            if self.options.position.is_some() && !self.shards.is_sharded() {
-                if !self.saver.advance(input, at) {
-                    continue;
-                }
+            let is_counted = self.options.position.is_some() && !self.shards.is_sharded();
+            if is_counted && !self.saver.advance(input, at) {
+                continue;
             }
             packets.entry(shard).or_default().1.push(item);
             n += 1;
