@@ -148,8 +148,9 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     ///
     /// When the input ends, all windows are emitted, and a last snapshot has the positions alone: the next start begins with an empty state.
     ///
-    /// A snapshot is the whole state: it is collected in memory, and written while the flow goes on. Operators are known by their order, so a flow that changed may
-    /// not be able to read its old snapshot. The number of workers may change.
+    /// A snapshot is the whole state: it is collected in memory, and written while the flow goes on. A state belongs to an operator by its kind, its
+    /// name, and its place among operators with the same ones, so other operators may be added or removed. A start fails if a saved state has no such operator,
+    /// or another form. The number of workers may change.
     ///
     /// Behind [`repartition_through`](Self::repartition_through), snapshots are refused: state is rebuilt from the topic there.
     pub fn snapshots(mut self, store: impl SnapshotStore, interval: Duration) -> Self {

@@ -14,6 +14,7 @@ mod join;
 mod live;
 mod machine;
 mod operator;
+mod owners;
 mod plan;
 mod readable;
 mod run;

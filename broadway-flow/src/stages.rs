@@ -1,19 +1,16 @@
 //! [`Stages`]: the stages of a started flow.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use broadway_core::{StartError, stage::Output};
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
 use crate::{
-    live::{FlowState, RunningStage, RunningTask},
+    live::{FlowState, RunningStage, RunningTask, STOP_MAX},
     sink::Packet,
     source::Started,
 };
-
-/// How long a flow that is stopped waits for callbacks that run, such as the future of `for_each_batch`. Then it aborts them.
-const STOP_MAX: Duration = Duration::from_secs(30);
 
 /// The stages of a started flow.
 #[derive(Default)]
@@ -37,8 +34,8 @@ impl Stages {
         started.output
     }
 
-    /// Stops all stages. Acknowledged sources first settle confirmed messages. Stages whose callback has not returned after [`STOP_MAX`] are
-    /// aborted.
+    /// Stops all stages. Acknowledged sources first settle confirmed messages. Stages whose callback has not returned after [`STOP_MAX`],
+    /// such as the future of `for_each_batch`, are aborted.
     pub(crate) async fn stop(&self) {
         // Their limit is their own.
         for task in &self.tasks {

@@ -30,8 +30,8 @@ impl<T: Send + 'static, C: Chain<Out = T>> Flow<T, C> {
     /// in event time without lateness, and no state behind it: results that are out are not made again when a partition moves. For a second
     /// aggregation, put another `repartition_through` between them, or aggregate further where the results arrive.
     ///
-    /// The flow does not start with what cannot be rebuilt or is of all partitions together: session windows, whose first events may be older
-    /// than what is out, `uniq`, `take_sort`, `departition`, and [`snapshots`](Self::snapshots).
+    /// The flow does not start with a state that cannot be rebuilt or is of all partitions together: session windows, whose first events may
+    /// be older than results that are out, `uniq`, `take_sort`, `departition`, and [`snapshots`](Self::snapshots).
     ///
     /// # When a partition moves
     ///

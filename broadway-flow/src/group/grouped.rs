@@ -205,7 +205,7 @@ where
                  allow for disorder instead of lateness",
             ),
             is_session.then_some(
-                "needs fixed or sliding windows behind `repartition_through`: the first events of an open session may be older than what is out, so another \
+                "needs fixed or sliding windows behind `repartition_through`: the first events of an open session may be older than results that are out, so another \
                  instance that takes over the partition would leave them out of the session",
             ),
             self.is_gathered.then_some(

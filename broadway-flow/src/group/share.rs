@@ -8,9 +8,9 @@ use crate::{sink::Seat, state::SavedState};
 /// Which of the saved states a worker takes. The number of workers may have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Share {
-    /// Those of its keys, from all workers: events come by key.
+    /// States of its keys, from all workers: events come by key.
     OfKeys,
-    /// Those of the former worker in its place, and of others that have no place any more: events come from anywhere.
+    /// States of the former worker in its place, and of others that have no place any more: events come from anywhere.
     OfWorkers,
 }
 

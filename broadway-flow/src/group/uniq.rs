@@ -23,7 +23,8 @@ where
     /// Keeps the first event of each key and window, and emits it at once, with its own time. In sliding windows an event is emitted if it
     /// is the first in one of its windows.
     ///
-    /// Windows must be fixed or sliding, or global. The first event is the one that arrives first.
+    /// Windows must be fixed or sliding, or global. The first event is the one that arrives first. A message of an acknowledged source is settled when its event is
+    /// out: after a restart without [snapshots](Flow::snapshots), a later event of the key may pass as the first one.
     ///
     /// # Limits
     ///

@@ -50,8 +50,8 @@ pub trait Operator<T>: Clone + Send + 'static {
     /// such an operator. `true` by default.
     ///
     /// An acknowledged source keeps the messages of such an operator until the end, since its state may hold any of them; see
-    /// [`is_empty`](Self::is_empty) for an operator that lets go of them. If it is `false`, messages are settled when what was emitted for
-    /// them at once is out.
+    /// [`is_empty`](Self::is_empty) for an operator that lets go of them. If it is `false`, messages are settled when the events that were emitted for
+    /// them at once are out.
     fn keeps_state(&self) -> bool {
         true
     }
@@ -265,7 +265,7 @@ impl<T: Send + 'static, O: Operator<T>, S: Sink<O::Out>> Sink<T> for CustomSink<
         match signal {
             Signal::Watermark(to) => {
                 let (time, to) = (*to, *to);
-                // What is emitted at the end is not late.
+                // Events that are emitted at the end are not late.
                 self.at.time = self.at.time.max(time);
                 let since = self.at.since;
                 self.call(At { time, since }, |operator, out| {

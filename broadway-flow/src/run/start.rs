@@ -15,8 +15,8 @@ use super::{last::Last, middle::Middle, worker::Worker};
 use crate::{
     graph::{Input, Segment},
     live::{FlowState, RunningStage},
+    owners,
     sink::{Outbox, Packet, Seat, Signal},
-    snapshot,
     stages::{Stages, WorkerOutput},
     state::StateLoad,
 };
@@ -34,8 +34,8 @@ pub(crate) async fn start(
     let mut problems = last.problems();
     problems.extend(last.settlement_problems(state.snapshots().is_some()));
     let operators = last.operators();
-    snapshot::number(&operators);
-    problems.extend(snapshot::problems(&operators, &state.restored().states));
+    owners::number(&operators);
+    problems.extend(owners::problems(&operators, &state.restored().states));
     if !problems.is_empty() {
         return Err(StartError::Invalid(problems));
     }

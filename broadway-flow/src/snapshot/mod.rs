@@ -2,13 +2,11 @@
 
 mod content;
 mod folder;
-mod owners;
 #[cfg(feature = "queue")]
 mod queue;
 mod store;
 
 pub use content::Snapshot;
 pub use folder::SnapshotFolder;
-pub(crate) use owners::{number, problems};
 pub use store::SnapshotStore;
 pub(crate) use store::Snapshots;

@@ -70,7 +70,7 @@ pub enum Decision {
     FireBefore,
 }
 
-/// What happens to the state of a window when it fires before its end.
+/// What happens to the state of a window when it has fired: before its end, at its end if it has a lateness, and for late events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AfterFiring {
     /// The state stays: each result replaces the one before it.
