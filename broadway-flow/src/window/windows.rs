@@ -183,7 +183,7 @@ impl<T> Windows<T> {
     }
 
     /// Emits results of windows without events, too: of fixed windows between the first and the last one with events. Needs a flow without a key. Off
-    /// by default.
+    /// by default. When time jumps, all windows in between are emitted: leave events with impossible times out before `event_time`.
     pub const fn emit_empty(mut self) -> Self {
         self.empty = true;
         self
@@ -216,25 +216,21 @@ impl<T> Windows<T> {
     /// Lists invalid options.
     pub(crate) fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        let mut check = |option: &str, value: i64| {
-            if value <= 0 {
-                let message = "must be at least 1";
-                problems.push(Problem::new(option, message));
-            }
+        let mut refuse = |option: &str, message: &str| {
+            problems.push(Problem::new(option, message));
         };
+        let (one, one_ms) = ("must be at least 1", "must be at least 1 ms");
         match self.kind {
-            WindowKind::Global => {}
-            WindowKind::Count(n) => check("count", i64::try_from(n).unwrap_or(i64::MAX)),
-            WindowKind::Time { size, slide, .. } => {
-                check("size", size);
-                check("slide", slide);
-            }
-            WindowKind::Session { gap } => check("gap", gap),
-            WindowKind::Periodic { every } => check("period", every),
+            WindowKind::Count(0) => refuse("count", one),
+            WindowKind::Time { size, .. } if size <= 0 => refuse("size", one_ms),
+            WindowKind::Time { slide, .. } if slide <= 0 => refuse("slide", one_ms),
+            WindowKind::Session { gap } if gap <= 0 => refuse("gap", one_ms),
+            WindowKind::Periodic { every } if every <= 0 => refuse("period", one_ms),
+            _ => {}
         }
         match self.early {
-            EarlyFiring::Every(0) => check("trigger_every", 0),
-            EarlyFiring::Periodic(period) => check("trigger_periodically", period),
+            EarlyFiring::Every(0) => refuse("trigger_every", one),
+            EarlyFiring::Periodic(period) if period <= 0 => refuse("trigger_periodically", one_ms),
             _ => {}
         }
         problems

@@ -30,7 +30,8 @@ pub(crate) fn check<T>(windows: &Windows<T>, merges: bool) -> Option<Problem> {
 }
 
 fn needs_merge(windows: &str) -> Problem {
-    let message =
-        format!("{windows} need an aggregate that merges: set `MERGES`, and write `merge`");
+    let message = format!(
+        "{windows} need an aggregate that merges: use `reduce_merging` in place of `reduce`; in an aggregate of your own set `MERGES`, and write `merge`"
+    );
     Problem::new("aggregate", message)
 }
