@@ -22,6 +22,8 @@ mod partition;
 mod periodic;
 mod plan;
 mod progress;
+#[cfg(feature = "queue")]
+mod queued;
 mod reduce;
 mod restored;
 mod sessions;
