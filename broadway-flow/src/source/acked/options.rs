@@ -32,7 +32,7 @@ impl<S: Source> FlowSource<S> {
     }
 
     /// Sets the most messages that are delivered and not settled, 1 to 100,000,000. Defaults to 1,000,000. The source pauses there, and the
-    /// flow logs a warning, so it must be more than the messages of all open windows: with fewer, windows would wait for events, and events for windows. With
+    /// flow logs the first pause as a warning, so it must be more than the messages of all open windows: with fewer, windows would wait for events, and events for windows. With
     /// [snapshots](crate::Flow::snapshots) a snapshot is taken instead, which settles them.
     pub fn unsettled_max(mut self, messages: usize) -> Self {
         self.unsettled_max = messages;

@@ -60,6 +60,8 @@ pub(super) struct SourceTask<S: Source> {
     ended_workers: usize,
     /// Whether the source pauses at `unsettled_max`.
     is_paused: bool,
+    /// Whether a pause was logged.
+    has_warned: bool,
     restart: Restart,
     stopping: Stopping,
     state: Arc<FlowState>,
@@ -124,6 +126,7 @@ where
             reports: state.take_reports(),
             ended_workers: 0,
             is_paused: false,
+            has_warned: false,
             stopping,
             state: Arc::clone(state),
         };
@@ -226,9 +229,11 @@ where
         }
     }
 
-    /// Logs when the source begins to pause: if its windows wait for events, nothing goes on.
+    /// Logs the first pause of the source: if its windows wait for events, nothing goes on. With snapshots, one is taken, which ends the
+    /// pause.
     fn report_pause(&mut self, is_paused: bool) {
-        if is_paused && !self.is_paused {
+        if is_paused && !self.has_warned && !self.saver.is_on() {
+            self.has_warned = true;
             let (flow, messages) = (self.state.name(), self.shards.unsettled());
             tracing::warn!(target: "broadway_flow", flow, messages, "the source of a flow pauses, since `unsettled_max` messages are not settled: if its windows need more events, raise it");
         }
